@@ -1,0 +1,1 @@
+"""Money that has arrived: what an operator reported, stored exactly once."""
