@@ -1,0 +1,261 @@
+"""The settings of the server: one TOML file and the environment, read once, frozen.
+
+The only reader of the environment. A setting ``[section] name`` is overridden by the variable
+``STIMA_SECTION__NAME``; the file's own path comes from ``--config`` or ``STIMA_CONFIG``.
+docs/reference/configuration.md lists every setting and a test holds it to this module.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+from vending.errors import Rejected
+
+ENVIRONMENT_PREFIX = "STIMA_"
+
+
+class ConfigInvalid(Rejected):
+    """A setting is unknown, missing or out of range.
+
+    The message names it; docs/reference/configuration.md lists every setting.
+    """
+
+    code = "config_invalid"
+
+
+class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+def _say(text: str) -> Meta:
+    return Meta(description=text)
+
+
+class Server(_Section, frozen=True, kw_only=True):
+    """Where the server listens and how it stops."""
+
+    host: Annotated[str, _say("Address to listen on.")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535, description="TCP port; 0 picks a free one.")] = 8080
+    node: Annotated[
+        int, Meta(ge=0, le=255, description="This server's number, unique among its peers.")
+    ] = 0
+    drain_seconds: Annotated[
+        int, Meta(ge=1, le=300, description="How long SIGTERM waits for work in hand.")
+    ] = 15
+    trusted_proxies: Annotated[
+        list[str],
+        _say("Addresses or networks of our own proxies; only from these is X-Forwarded-For read."),
+    ] = []
+    body_bytes_max: Annotated[
+        int, Meta(ge=1024, description="Largest request body; larger is answered 413.")
+    ] = 65_536
+    request_seconds: Annotated[
+        int, Meta(ge=1, le=120, description="A request not fully sent by then is cut off.")
+    ] = 10
+    connections_max: Annotated[
+        int, Meta(ge=8, description="Open connections; more wait in the listen queue.")
+    ] = 4_096
+
+
+class Database(_Section, frozen=True, kw_only=True):
+    """PostgreSQL: yours by DSN, or the embedded one."""
+
+    dsn: Annotated[
+        str, _say("DSN of the application role (stima_app). Empty: the embedded server runs.")
+    ] = ""
+    owner_dsn: Annotated[
+        str, _say("DSN of the owner, for `vending migrate`. Empty: the same as dsn.")
+    ] = ""
+    data_dir: Annotated[str, _say("Data directory of the embedded server.")] = ".stima/postgres"
+    bin_dir: Annotated[
+        str, _say("Directory of PostgreSQL's binaries. Empty: search the known places.")
+    ] = ""
+    shared_buffers_mb: Annotated[
+        int, Meta(ge=16, description="Embedded server's shared_buffers.")
+    ] = 256
+    readers: Annotated[
+        int, Meta(ge=1, le=64, description="Connections for reads (validation, enquiries).")
+    ] = 4
+
+
+class Utility(_Section, frozen=True, kw_only=True):
+    """Who sells, and in which money, language and time zone."""
+
+    name: Annotated[str, _say("Name on receipts.")] = "Demo Power"
+    currency: Annotated[str, Meta(pattern="^[A-Z]{3}$", description="ISO 4217 code.")] = "KES"
+    currency_symbol: Annotated[str, _say("How money is written in messages.")] = "KSh"
+    time_zone: Annotated[str, _say("IANA zone of receipts and months.")] = "Africa/Nairobi"
+    help_line: Annotated[str, _say("What a customer dials for help; on refund messages.")] = "97771"
+    country_code: Annotated[
+        str, Meta(pattern="^[A-Z]{2}$", description="ISO 3166 code, to read local phone numbers.")
+    ] = "KE"
+
+
+class Route(_Section, frozen=True, kw_only=True):
+    """Which product a short code sells."""
+
+    short_code: Annotated[str, _say("The operator's pay bill or till number.")]
+    operator: Annotated[Literal["mpesa"], _say("Whose short code it is.")] = "mpesa"
+    product: Annotated[
+        Literal["prepaid", "postpaid"],
+        _say("prepaid vends a token. postpaid is refused at validation until accounts exist."),
+    ] = "prepaid"
+
+
+class Mpesa(_Section, frozen=True, kw_only=True):
+    """M-PESA customer-to-business callbacks."""
+
+    secret: Annotated[
+        str,
+        Meta(min_length=16, description="Secret part of the callback paths; at least 16 characters."),
+    ] = ""
+    allowed_addresses: Annotated[
+        list[str], _say("Addresses or networks callbacks may come from. Empty: none may.")
+    ] = []
+    validation_milliseconds: Annotated[
+        int, Meta(ge=10, le=5000, description="Deadline of the meter look-up in a validation.")
+    ] = 300
+    when_blind: Annotated[
+        Literal["accept", "refuse"],
+        _say("Validation when the database does not answer: accept on the check digit, or refuse."),
+    ] = "accept"
+    amount_minor_min: Annotated[
+        int, Meta(ge=1, description="Smallest payment validation accepts, in cents.")
+    ] = 100
+    amount_minor_max: Annotated[
+        int, Meta(ge=1, description="Largest payment validation accepts, in cents.")
+    ] = 25_000_000
+
+
+class Vend(_Section, frozen=True, kw_only=True):
+    """The vend path."""
+
+    batch_max: Annotated[
+        int, Meta(ge=1, le=500, description="Most payments in one commit.")
+    ] = 500
+    lease_seconds: Annotated[
+        int, Meta(ge=2, le=120, description="How long a silent owner keeps the right to write.")
+    ] = 10
+    sweep_seconds: Annotated[
+        int, Meta(ge=1, le=60, description="How often to look for payments a crash left behind.")
+    ] = 2
+    paid_at_future_seconds: Annotated[
+        int,
+        Meta(ge=0, description="A time of payment further ahead is not believed: arrival counts."),
+    ] = 300
+    paid_at_past_days: Annotated[
+        int, Meta(ge=1, description="A time of payment further back is not believed either.")
+    ] = 30
+
+
+class Keys(_Section, frozen=True, kw_only=True):
+    """Custody of vending keys."""
+
+    store: Annotated[str, _say("The sealed key store file.")] = ".stima/keys.sealed"
+    passphrase: Annotated[
+        str, _say("Opens the key store. Give it in the environment, never in the file.")
+    ] = ""
+
+
+class Sms(_Section, frozen=True, kw_only=True):
+    """How messages leave."""
+
+    gateway: Annotated[
+        Literal["file", "africastalking"],
+        _say("file appends to a local file (default, for trying out); africastalking sends."),
+    ] = "file"
+    file: Annotated[str, _say("Where the file gateway writes.")] = ".stima/sms.log"
+    url: Annotated[
+        str, _say("Africa's Talking messaging endpoint.")
+    ] = "https://api.africastalking.com/version1/messaging"
+    username: Annotated[str, _say("Africa's Talking user name.")] = ""
+    api_key: Annotated[str, _say("Africa's Talking API key.")] = ""
+    sender: Annotated[str, _say("Sender id or short code; empty for the account's default.")] = ""
+    per_second_max: Annotated[
+        int, Meta(ge=1, description="Contracted rate; the relay sends no faster.")
+    ] = 100
+    attempts_max: Annotated[
+        int, Meta(ge=1, le=50, description="Tries before a message is given up.")
+    ] = 12
+    callback_secret: Annotated[
+        str, _say("Secret path part of delivery reports and USSD; empty closes both routes.")
+    ] = ""
+    callback_addresses: Annotated[
+        list[str], _say("Addresses or networks those callbacks may come from. Empty: none may.")
+    ] = []
+
+
+class Log(_Section, frozen=True, kw_only=True):
+    """Logging."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], _say("Least severe event written.")
+    ] = "info"
+    format: Annotated[
+        Literal["json", "console"], _say("json for machines, console for people.")
+    ] = "json"
+
+
+class Config(_Section, frozen=True, kw_only=True):
+    """Every setting of the server."""
+
+    server: Server = Server()
+    database: Database = Database()
+    utility: Utility = Utility()
+    mpesa: Mpesa = Mpesa()
+    route: list[Route] = []
+    vend: Vend = Vend()
+    keys: Keys = Keys()
+    sms: Sms = Sms()
+    log: Log = Log()
+
+    def product_of(self, operator: str, short_code: str) -> str | None:
+        """Return the product a short code sells, or None when no route names it."""
+        for route in self.route:
+            if route.operator == operator and route.short_code == short_code:
+                return route.product
+        return None
+
+
+def read(path: Path | None, environment: Mapping[str, str] | None = None) -> Config:
+    """Read the settings file (if any), lay the environment over it, and check the whole.
+
+    Raises ConfigInvalid naming the first setting that is wrong.
+    """
+    environment = os.environ if environment is None else environment
+    named = path or (Path(environment["STIMA_CONFIG"]) if "STIMA_CONFIG" in environment else None)
+    settings: dict[str, Any] = {}
+    if named is not None:
+        try:
+            settings = tomllib.loads(named.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as fault:
+            raise ConfigInvalid(file=str(named), fault=str(fault)) from fault
+    for variable, value in environment.items():
+        if variable.startswith(ENVIRONMENT_PREFIX) and "__" in variable:
+            _override(settings, variable, value)
+    try:
+        return msgspec.convert(settings, Config)
+    except msgspec.ValidationError as fault:
+        raise ConfigInvalid(fault=str(fault)) from None
+
+
+def _override(settings: dict[str, Any], variable: str, value: str) -> None:
+    section_name, _, name = variable.removeprefix(ENVIRONMENT_PREFIX).lower().partition("__")
+    section = get_type_hints(Config).get(section_name)
+    kinds = get_type_hints(section) if isinstance(section, type) else {}
+    if name not in kinds:
+        raise ConfigInvalid(variable=variable)
+    kind = kinds[name]
+    parsed: object = value
+    if kind is int:
+        if not value.lstrip("-").isdecimal():
+            raise ConfigInvalid(variable=variable, expected="a whole number")
+        parsed = int(value)
+    elif get_origin(kind) is list and get_args(kind) == (str,):
+        parsed = [part.strip() for part in value.split(",") if part.strip()]
+    settings.setdefault(section_name, {})[name] = parsed

@@ -1,0 +1,51 @@
+"""Every counter, gauge and histogram of the server, declared on one page.
+
+Label values come from closed lists in the code, never from a request. docs/reference/metrics.md
+describes each one and a test holds it to this module.
+"""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_LATENCY_BUCKETS = (
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0
+)  # fmt: skip
+_BATCH_BUCKETS = (1, 2, 5, 10, 25, 50, 100, 200, 500)
+
+callbacks = Counter(
+    "stima_callbacks", "Operator callbacks answered.", ("operator", "call", "answer")
+)
+callback_seconds = Histogram(
+    "stima_callback_seconds",
+    "From a callback's arrival to our answer.",
+    ("operator", "call"),
+    buckets=_LATENCY_BUCKETS,
+)
+payments_stored = Counter(
+    "stima_payments_stored", "Payments in the inbox, by what the store found.", ("operator", "how")
+)
+quarantined = Counter(
+    "stima_quarantined", "Things put aside for a person; alarm when it moves.", ("reason",)
+)
+outcomes = Counter("stima_outcomes", "Payments decided, by outcome.", ("kind", "reason"))
+vend_seconds = Histogram(
+    "stima_vend_seconds",
+    "From a payment's arrival to its committed outcome.",
+    buckets=_LATENCY_BUCKETS,
+)
+batch_payments = Histogram(
+    "stima_batch_payments", "Payments in one vend commit.", buckets=_BATCH_BUCKETS
+)
+batch_failures = Counter(
+    "stima_batch_failures", "Vend batches that failed and were halved or put back.", ("cause",)
+)
+waiting_payments = Gauge(
+    "stima_waiting_payments", "Payments handed to the sequencer and not yet decided."
+)
+oldest_waiting_seconds = Gauge(
+    "stima_oldest_waiting_seconds", "Age of the oldest paid and undecided payment."
+)
+sequencer_owner = Gauge("stima_sequencer_owner", "1 while this server owns the vend lease.")
+messages = Counter("stima_messages", "Messages handled by the relay.", ("kind", "result"))
+messages_waiting = Gauge("stima_messages_waiting", "Messages not yet handed to the carrier.")
+delivery_reports = Counter("stima_delivery_reports", "Delivery reports received.", ("status",))
+database_up = Gauge("stima_database_up", "1 while the database answers.")
