@@ -28,8 +28,18 @@ class ConfigInvalid(Rejected):
     code = "config_invalid"
 
 
+SECRET_SETTINGS = frozenset(
+    {"secret", "passphrase", "api_key", "callback_secret", "dsn", "owner_dsn"}
+)
+
+
 class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    pass
+    def __repr__(self) -> str:
+        shown = (
+            f"{name}={'...' if name in SECRET_SETTINGS else repr(getattr(self, name))}"
+            for name in self.__struct_fields__
+        )
+        return f"{type(self).__name__}({', '.join(shown)})"
 
 
 def _say(text: str) -> Meta:
@@ -112,7 +122,9 @@ class Mpesa(_Section, frozen=True, kw_only=True):
 
     secret: Annotated[
         str,
-        Meta(min_length=16, description="Secret part of the callback paths; at least 16 characters."),
+        Meta(
+            min_length=16, description="Secret part of the callback paths; at least 16 characters."
+        ),
     ] = ""
     allowed_addresses: Annotated[
         list[str], _say("Addresses or networks callbacks may come from. Empty: none may.")
@@ -135,9 +147,7 @@ class Mpesa(_Section, frozen=True, kw_only=True):
 class Vend(_Section, frozen=True, kw_only=True):
     """The vend path."""
 
-    batch_max: Annotated[
-        int, Meta(ge=1, le=500, description="Most payments in one commit.")
-    ] = 500
+    batch_max: Annotated[int, Meta(ge=1, le=500, description="Most payments in one commit.")] = 500
     lease_seconds: Annotated[
         int, Meta(ge=2, le=120, description="How long a silent owner keeps the right to write.")
     ] = 10
@@ -170,9 +180,9 @@ class Sms(_Section, frozen=True, kw_only=True):
         _say("file appends to a local file (default, for trying out); africastalking sends."),
     ] = "file"
     file: Annotated[str, _say("Where the file gateway writes.")] = ".stima/sms.log"
-    url: Annotated[
-        str, _say("Africa's Talking messaging endpoint.")
-    ] = "https://api.africastalking.com/version1/messaging"
+    url: Annotated[str, _say("Africa's Talking messaging endpoint.")] = (
+        "https://api.africastalking.com/version1/messaging"
+    )
     username: Annotated[str, _say("Africa's Talking user name.")] = ""
     api_key: Annotated[str, _say("Africa's Talking API key.")] = ""
     sender: Annotated[str, _say("Sender id or short code; empty for the account's default.")] = ""
