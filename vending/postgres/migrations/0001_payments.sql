@@ -79,15 +79,19 @@ create table quarantine (
 );
 create index quarantine_payment on quarantine (payment_id) where payment_id is not null;
 
--- A refund due that was moved to the meter the payer meant: who said so, when and why.
+-- A request to move a refund due to the meter the payer meant: who asked, when, why, what came of
+-- it. Asked by a command, carried out by the sequencer, because nothing else writes vends.
 create table reassignment (
-    payment_id     bigint      primary key,
-    meter_number   text        not null,
-    person         text        not null,
-    note           text        not null,
-    was_reason     text        not null,
-    reassigned_at  timestamptz not null
+    reassignment_id bigint      primary key,
+    payment_id      bigint      not null,
+    meter_number    text        not null,
+    person          text        not null,
+    note            text        not null,
+    requested_at    timestamptz not null,
+    settled_at      timestamptz,
+    result          text
 );
+create index reassignment_open on reassignment (requested_at) where settled_at is null;
 
 -- Who may write vends. Every batch moves this row under its epoch, so a former owner that wakes
 -- up late finds its epoch gone and writes nothing.
@@ -102,4 +106,5 @@ create table sequencer_lease (
 
 grant select, insert on payment, quarantine, reassignment to stima_app;
 grant select, insert, update on outcome, sequencer_lease to stima_app;
+grant update (settled_at, result) on reassignment to stima_app;
 grant update (resolved_at, resolved_by) on quarantine to stima_app;

@@ -1,0 +1,88 @@
+"""A ledger entry: it sums to zero or it cannot be made.
+
+Debits are positive, credits negative, in cents. One entry a sale: the operator's collection
+account is debited with the tender, and each line of the receipt is credited to its own account.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from vending.errors import Inconsistent
+
+SUSPENSE = "suspense.refund_due"
+"""Money that found no meter: it is owed to the payer until it is reassigned or refunded."""
+
+
+class EntryUnbalanced(Inconsistent):
+    """A ledger entry does not sum to zero."""
+
+    code = "entry_unbalanced"
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """One side of an entry: an account's code and cents, positive for a debit."""
+
+    account: str
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What happened to some money: postings that sum to zero, about one document.
+
+    `document_id` is the payment the money came with; `sequence` is 0 for its first entry and rises
+    when the same money moves again.
+    """
+
+    document_id: int
+    sequence: int
+    kind: str
+    postings: tuple[Posting, ...]
+    booked_at: datetime
+
+    def __post_init__(self) -> None:
+        if len(self.postings) < 2 or sum(posting.amount_minor for posting in self.postings):  # noqa: PLR2004 -- double entry
+            raise EntryUnbalanced(document=self.document_id, kind=self.kind)
+
+
+def collection(operator: str, short_code: str) -> str:
+    """Return the account of the money an operator holds for us on a short code."""
+    return f"collection.{operator}.{short_code}"
+
+
+def of_sale(
+    document_id: int,
+    *,
+    debit: str,
+    lines: Iterable[tuple[str, int]],
+    booked_at: datetime,
+    sequence: int = 0,
+) -> Entry:
+    """Return the entry of a sale: the tender debited to `debit`, each receipt line credited.
+
+    `lines` are (account, cents) as on the receipt; a negative line (rounding) becomes a debit.
+    """
+    credits = tuple(Posting(account, -minor) for account, minor in lines)
+    tender = -sum(posting.amount_minor for posting in credits)
+    return Entry(
+        document_id=document_id,
+        sequence=sequence,
+        kind="sale",
+        postings=(Posting(debit, tender), *credits),
+        booked_at=booked_at,
+    )
+
+
+def of_suspense(
+    document_id: int, *, debit: str, amount_minor: int, booked_at: datetime
+) -> Entry:
+    """Return the entry of a payment that bought nothing: held in suspense for the payer."""
+    return Entry(
+        document_id=document_id,
+        sequence=0,
+        kind="suspense",
+        postings=(Posting(debit, amount_minor), Posting(SUSPENSE, -amount_minor)),
+        booked_at=booked_at,
+    )
