@@ -1,0 +1,1 @@
+"""Meters: their numbers and records, where they are found, and how a file of them comes in."""
