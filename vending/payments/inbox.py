@@ -1,0 +1,316 @@
+"""The inbox: every authentic notice is stored exactly once before its operator is acknowledged.
+
+Callers of `store` share commits: whatever queued while the last one ran goes into the next, so a
+surge makes batches larger instead of slower. One task writes, on one connection of its own.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+
+import asyncpg
+
+from vending import log, metrics
+from vending.errors import Unavailable
+from vending.numbering import Numbers
+from vending.payments.payment import Payment, PayerKind, PaymentNotice
+from vending.postgres.writer import DatabaseAway, Writer
+
+BATCH_MAX = 500
+"""Notices in one commit: beyond this a batch gains nothing and holds its first caller longer."""
+
+WAITING_MAX = 20_000
+"""Callers waiting for a commit: two seconds of work at 10 000 stores a second; more is refused."""
+
+STORE_SECONDS = 3.0
+"""An operator stops listening after five to eight seconds; by then it must have our refusal."""
+
+# The unique (operator, transaction_id) is what makes a repeat a repeat.
+STORE = """
+insert into payment (payment_id, operator, transaction_id, short_code, product,
+                     account_reference, amount_minor, paid_at, received_at, payer, payer_kind, raw)
+select * from unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[],
+                     $6::text[], $7::bigint[], $8::timestamptz[], $9::timestamptz[],
+                     $10::text[], $11::text[], $12::bytea[])
+on conflict (operator, transaction_id) do nothing
+returning payment_id
+"""
+
+READ_KNOWN = """
+select payment.payment_id, operator, transaction_id, short_code, account_reference, amount_minor,
+       paid_at
+  from payment
+  join unnest($1::text[], $2::text[]) as asked (operator, transaction_id)
+ using (operator, transaction_id)
+"""
+
+QUARANTINE = """
+insert into quarantine (quarantine_id, operator, reason, transaction_id, payload, digest, detail,
+                        received_at)
+values ($1, $2, $3, $4, $5, $6, $7, $8)
+on conflict (operator, digest) do nothing
+"""
+
+
+class InboxUnavailable(Unavailable):
+    """The notice could not be stored in time; it is not acknowledged.
+
+    The database is away or too slow. The operator may send the notice again, and reconciliation
+    finds it if the operator does not.
+    """
+
+    code = "inbox_unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The notice was new; it is on disk."""
+
+    payment_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """The notice was known with the same facts; nothing has changed."""
+
+    payment_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Conflicting:
+    """The transaction id was known with other facts: the first stands, this one is quarantined."""
+
+    payment_id: int
+
+
+Found = Stored | Repeated | Conflicting
+
+
+@dataclass(slots=True)
+class _Call:
+    payment: Payment
+    answer: "asyncio.Future[Found]"
+
+
+class Inbox:
+    """Stores notices for as long as `run` runs, and hands new payments over for vending.
+
+    `on_stored` takes each batch of new payments after their commit, and must not block.
+    """
+
+    def __init__(
+        self,
+        writer: Writer,
+        *,
+        numbers: Numbers,
+        on_stored: Callable[[Sequence[Payment]], None],
+    ) -> None:
+        self._writer = writer
+        self._numbers = numbers
+        self._on_stored = on_stored
+        self._waiting: list[_Call] = []
+        self._work = asyncio.Event()
+        self._stopping = False
+        self._log = log.get("payments.inbox")
+
+    async def store(self, notice: PaymentNotice, *, product: str, received_at: datetime) -> Found:
+        """Store a notice and return what the inbox found, after the commit that holds it (P1).
+
+        `product` is what the short code sells, empty when no route names it. Raises
+        InboxUnavailable when that commit cannot be had in time: then nothing may be acknowledged.
+        A caller that goes away does not take its notice along.
+        """
+        if self._stopping or len(self._waiting) >= WAITING_MAX:
+            raise InboxUnavailable(waiting=len(self._waiting))
+        payment = Payment(
+            payment_id=self._numbers.next(),
+            notice=notice,
+            product=product,
+            received_at=received_at,
+        )
+        answer: asyncio.Future[Found] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Call(payment, answer))
+        self._work.set()
+        try:
+            return await asyncio.wait_for(asyncio.shield(answer), STORE_SECONDS)
+        except TimeoutError:
+            raise InboxUnavailable(operator=notice.operator) from None
+
+    async def quarantine(
+        self,
+        *,
+        operator: str,
+        reason: str,
+        payload: bytes,
+        detail: str,
+        transaction_id: str | None,
+        received_at: datetime,
+    ) -> None:
+        """Keep bytes that could not be stored as a payment, once per content, for a person.
+
+        Raises InboxUnavailable when the database is away.
+        """
+        digest = hashlib.sha256(payload).digest()
+        kept = (operator, reason, transaction_id, payload, digest, detail, received_at)
+        try:
+            await self._writer.fetch(QUARANTINE, self._numbers.next(), *kept)
+        except DatabaseAway as fault:
+            raise InboxUnavailable(operator=operator) from fault
+        metrics.quarantined.labels(reason=reason).inc()
+
+    async def run(self) -> None:
+        """Store what callers bring until `stop` is called and all of it is answered."""
+        while self._waiting or not self._stopping:
+            if not self._waiting:
+                self._work.clear()
+                await self._work.wait()
+                continue
+            batch, self._waiting = self._waiting[:BATCH_MAX], self._waiting[BATCH_MAX:]
+            await self._commit(batch)
+
+    def stop(self) -> None:
+        """Take no more notices; `run` ends when those in hand are answered."""
+        self._stopping = True
+        self._work.set()
+
+    async def _commit(self, batch: list[_Call]) -> None:
+        try:
+            found = await self._found(batch)
+        except DatabaseAway as fault:
+            self._log.warning("the inbox cannot reach the database", fault=str(fault))
+            for call in batch:
+                _fail(call, InboxUnavailable(operator=call.payment.notice.operator))
+            await asyncio.sleep(0.05)
+        except asyncpg.PostgresError as fault:
+            await self._halve(batch, fault)
+        else:
+            for call, one in zip(batch, found, strict=True):
+                if not call.answer.done():
+                    call.answer.set_result(one)
+            fresh = [
+                call.payment
+                for call, one in zip(batch, found, strict=True)
+                if isinstance(one, Stored)
+            ]
+            if fresh:
+                self._on_stored(fresh)
+
+    async def _halve(self, batch: list[_Call], fault: asyncpg.PostgresError) -> None:
+        """Find the one notice that PostgreSQL refuses, so that it fails alone."""
+        if len(batch) > 1:
+            middle = len(batch) // 2
+            await self._commit(batch[:middle])
+            await self._commit(batch[middle:])
+            return
+        notice = batch[0].payment.notice
+        self._log.error("a notice cannot be stored", operator=notice.operator, fault=str(fault))
+        with suppress(InboxUnavailable):
+            await self.quarantine(
+                operator=notice.operator,
+                reason="cannot_be_stored",
+                payload=notice.raw,
+                detail=type(fault).__name__,
+                transaction_id=None,
+                received_at=batch[0].payment.received_at,
+            )
+        _fail(batch[0], InboxUnavailable(operator=notice.operator))
+
+    async def _found(self, batch: list[_Call]) -> list[Found]:
+        payments = [call.payment for call in batch]
+        rows = await self._writer.fetch(STORE, *_columns(payments))
+        stored = {row["payment_id"] for row in rows}
+        known = {(p.notice.operator, p.notice.transaction_id): p for p in payments
+                 if p.payment_id in stored}  # fmt: skip
+        repeats = [payment for payment in payments if payment.payment_id not in stored]
+        before = await self._known(repeats, known) if repeats else {}
+        found: list[Found] = []
+        for payment in payments:
+            notice = payment.notice
+            if payment.payment_id in stored:
+                found.append(Stored(payment.payment_id))
+                metrics.payments_stored.labels(notice.operator, "stored").inc()
+                continue
+            first_id, first = before[notice.operator, notice.transaction_id]
+            if first.same_facts(notice):
+                found.append(Repeated(first_id))
+                metrics.payments_stored.labels(notice.operator, "repeated").inc()
+            else:
+                await self._put_aside(payment, first_id)
+                found.append(Conflicting(first_id))
+        return found
+
+    async def _known(
+        self, repeats: list[Payment], fresh: dict[tuple[str, str], Payment]
+    ) -> dict[tuple[str, str], tuple[int, PaymentNotice]]:
+        """Return, for each repeated transaction, the number and facts of its first notice."""
+        asked = {(p.notice.operator, p.notice.transaction_id) for p in repeats}
+        before = {key: (fresh[key].payment_id, fresh[key].notice) for key in asked if key in fresh}
+        older = [key for key in asked if key not in fresh]
+        if older:
+            operators, transactions = zip(*older, strict=True)
+            rows = await self._writer.fetch(READ_KNOWN, operators, transactions)
+            before |= {
+                (row["operator"], row["transaction_id"]): (row["payment_id"], _facts(row))
+                for row in rows
+            }
+        return before
+
+    async def _put_aside(self, payment: Payment, first_id: int) -> None:
+        notice = payment.notice
+        await self.quarantine(
+            operator=notice.operator,
+            reason="notice_conflicts",
+            payload=notice.raw,
+            detail=f"differs from payment {first_id}",
+            transaction_id=notice.transaction_id,
+            received_at=payment.received_at,
+        )
+        metrics.payments_stored.labels(notice.operator, "conflicting").inc()
+        self._log.error(
+            "a transaction id came again with other facts; the first notice stands",
+            operator=notice.operator,
+            transaction_id=notice.transaction_id,
+            payment_id=first_id,
+        )
+
+
+def _fail(call: _Call, fault: Exception) -> None:
+    if not call.answer.done():
+        call.answer.set_exception(fault)
+        # The caller may have stopped listening; an unread exception is not news.
+        call.answer.exception()
+
+
+def _columns(payments: Sequence[Payment]) -> tuple[list[object], ...]:
+    notices = [payment.notice for payment in payments]
+    return (
+        [payment.payment_id for payment in payments],
+        [notice.operator for notice in notices],
+        [notice.transaction_id for notice in notices],
+        [notice.short_code for notice in notices],
+        [payment.product for payment in payments],
+        [notice.account_reference for notice in notices],
+        [notice.amount_minor for notice in notices],
+        [notice.paid_at for notice in notices],
+        [payment.received_at for payment in payments],
+        [notice.payer for notice in notices],
+        [str(notice.payer_kind) for notice in notices],
+        [notice.raw for notice in notices],
+    )
+
+
+def _facts(row: asyncpg.Record) -> PaymentNotice:
+    return PaymentNotice(
+        operator=row["operator"],
+        transaction_id=row["transaction_id"],
+        short_code=row["short_code"],
+        account_reference=row["account_reference"],
+        amount_minor=row["amount_minor"],
+        paid_at=row["paid_at"],
+        payer="",
+        payer_kind=PayerKind.ABSENT,
+        raw=b"",
+    )
