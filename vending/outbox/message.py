@@ -1,0 +1,92 @@
+"""What a message is before it leaves, and how a batch of them is written.
+
+A message is staged by the transaction whose news it tells: no news, no message; no message about
+something that did not happen. Its body is final when it is staged, so that a second delivery,
+however late, carries the same words and the same digits.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+BUCKETS = 16
+"""Home columns of the message table: the most relays that can share its work."""
+
+_GOLDEN_RATIO = 0x9E37_79B9_7F4A_7C15
+_WORD = 2**64 - 1
+
+INSERT_COLUMNS = 7
+"""How many parameters `insert_messages` takes, so that a longer statement can count on."""
+
+
+class MessageKind(StrEnum):
+    """What a message tells; a closed list, so that it may label a metric."""
+
+    RECEIPT = "receipt"
+    COPY = "copy"
+    REFUND_DUE = "refund_due"
+    COMING = "coming"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One message to one person.
+
+    `recipient` is a number in E.164; `payment_id` is None for a message that is about no payment.
+    `due_at` is both when it was written and the earliest instant it may leave.
+    """
+
+    message_id: int
+    payment_id: int | None
+    kind: MessageKind
+    recipient: str = field(repr=False)
+    body: str = field(repr=False)
+    due_at: datetime
+
+
+def bucket_of(message_id: int) -> int:
+    """Return the home bucket of a message, 0 up to BUCKETS - 1.
+
+    Our numbers rise with time, so their low bits are mostly zero on a quiet day; a multiplicative
+    hash spreads them all the same.
+    """
+    return (message_id * _GOLDEN_RATIO & _WORD) >> 60
+
+
+def columns(
+    messages: Iterable[Message],
+) -> tuple[list[int], list[int], list[int | None], list[str], list[str], list[str], list[datetime]]:
+    """Return messages as the parameters of `insert_messages`, one list a column."""
+    taken = list(messages)
+    return (
+        [bucket_of(message.message_id) for message in taken],
+        [message.message_id for message in taken],
+        [message.payment_id for message in taken],
+        [message.kind.value for message in taken],
+        [message.recipient for message in taken],
+        [message.body for message in taken],
+        [message.due_at for message in taken],
+    )
+
+
+def insert_messages(first: int = 1) -> str:
+    """Return the insert of a batch, its parameters numbered from `first`.
+
+    It is one statement of its own, and also fits as a step of a longer one (`with ... as`).
+    """
+    bucket, number, payment, kind, recipient, body, due = (
+        f"${first + step}" for step in range(INSERT_COLUMNS)
+    )
+    # Only the numbers of the parameters are put into the text.
+    return f"""
+insert into message
+       (bucket, message_id, payment_id, kind, recipient, body, next_attempt_at, created_at)
+select bucket, message_id, payment_id, kind, recipient, body, due_at, due_at
+  from unnest({bucket}::smallint[], {number}::bigint[], {payment}::bigint[], {kind}::text[],
+              {recipient}::text[], {body}::text[], {due}::timestamptz[])
+       as staged (bucket, message_id, payment_id, kind, recipient, body, due_at)
+"""  # noqa: S608
+
+
+INSERT_MESSAGES = insert_messages()
