@@ -1,0 +1,1 @@
+"""HTTP in: what operators, carriers and our own monitoring may ask of the server."""

@@ -1,0 +1,48 @@
+"""What request handlers need from the rest of the server, handed to them in one frozen value."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from aiohttp import web
+
+from vending.clock import Clock
+from vending.config import Config
+from vending.numbering import Numbers
+from vending.payments.inbox import Inbox
+from vending.postgres.pool import Pool
+
+
+class SequencerView(Protocol):
+    """What handlers may know of the sequencer: whether it works here, and how much waits."""
+
+    @property
+    def running(self) -> bool:
+        """Whether this server owns the lease and is vending."""
+        ...
+
+    @property
+    def waiting(self) -> int:
+        """How many payments were handed over and are not yet decided."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doors:
+    """The doors from the API into the server.
+
+    `readers` is a pool for reads only. `keys_loaded` says whether the key ring is open, and
+    `started` whether start-up has finished; both are asked anew for every health probe.
+    """
+
+    config: Config
+    clock: Clock
+    inbox: Inbox
+    readers: Pool = field(repr=False)
+    numbers: Numbers
+    sequencer: SequencerView
+    keys_loaded: Callable[[], bool]
+    started: Callable[[], bool]
+
+
+DOORS: web.AppKey[Doors] = web.AppKey("doors", Doors)
