@@ -1,0 +1,138 @@
+"""Connections to PostgreSQL, and the one safe way to give up waiting for a write.
+
+A write is never cancelled. A driver's timeout sends PostgreSQL a cancel request, and one that
+arrives while a COMMIT waits for its standby makes the rows visible here although no standby holds
+them. So `within` drops the socket at its deadline and says that the outcome is unknown; the caller
+then asks for it by its own reference on a new connection.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import asyncpg
+
+from vending.errors import Unavailable, VendingError
+
+if TYPE_CHECKING:
+    Connection = asyncpg.Connection[asyncpg.Record]
+    Pool = asyncpg.Pool[asyncpg.Record]
+else:
+    Connection = asyncpg.Connection
+    Pool = asyncpg.Pool
+
+T = TypeVar("T")
+
+CONNECT_SECONDS_MAX = 2.0
+"""A local or same-city PostgreSQL answers in milliseconds; after two seconds it is away."""
+
+READ_SECONDS_MAX = 5.0
+"""A read that takes longer has lost its caller: an operator waits about eight seconds in all."""
+
+_SESSION = {"TimeZone": "UTC", "application_name": "stima"}
+
+_LOST = (asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, OSError)
+"""The server went away, or ended us, before it answered: what it did is not known."""
+
+
+class DatabaseUnavailable(Unavailable):
+    """PostgreSQL cannot be reached.
+
+    Nothing has happened. It is tried again by itself; look at PostgreSQL's log if it lasts.
+    """
+
+    code = "database_unavailable"
+
+
+class CommitUnknown(VendingError):
+    """The connection ended before PostgreSQL said whether the change was stored.
+
+    It may have been. Read the result back by the reference it was written under before anything
+    else is done with it; never write it again under a new one.
+    """
+
+    code = "commit_unknown"
+
+
+async def connect(dsn: str) -> Connection:
+    """Open one connection for writing; its statements have no time limit of their own.
+
+    Put every write on it inside `within`. Raises DatabaseUnavailable.
+    """
+    try:
+        return await asyncpg.connect(dsn, timeout=CONNECT_SECONDS_MAX, server_settings=_SESSION)
+    except (*_LOST, TimeoutError, asyncpg.CannotConnectNowError) as error:
+        raise DatabaseUnavailable(reason=type(error).__name__) from error
+
+
+@asynccontextmanager
+async def create(
+    dsn: str, *, size: int, read_seconds_max: float = READ_SECONDS_MAX
+) -> AsyncIterator[Pool]:
+    """Open a pool for reading, closed at the end; `size` connections, made when first needed.
+
+    Connections are handed back without the driver's reset, which costs as much as a query; so no
+    code may set session state. Its timeout cancels a statement, so it is for reads only.
+    """
+    pool = asyncpg.create_pool(
+        dsn,
+        min_size=0,
+        max_size=size,
+        reset=_no_reset,
+        timeout=CONNECT_SECONDS_MAX,
+        command_timeout=read_seconds_max,
+        server_settings=_SESSION,
+    )
+    async with pool:
+        yield pool
+
+
+@asynccontextmanager
+async def transaction(connection: Connection) -> AsyncIterator[Connection]:
+    """Hold one transaction: committed at the end of the block, rolled back by an exception.
+
+    A connection that breaks during the COMMIT itself raises CommitUnknown.
+    """
+    held = connection.transaction()
+    await held.start()
+    try:
+        yield connection
+    except BaseException:
+        if not connection.is_closed():
+            await held.rollback()
+        raise
+    try:
+        await held.commit()
+    except _LOST as error:
+        raise CommitUnknown(reason=type(error).__name__) from error
+
+
+async def within(seconds_max: float, write: Awaitable[T], *, connection: Connection) -> T:
+    """Await a write on `connection` for at most so long, without ever cancelling it.
+
+    At the deadline, and when the caller itself is cancelled, the socket is dropped and the
+    connection is of no further use. Raises CommitUnknown then and when the server goes away.
+    """
+    task = asyncio.ensure_future(write)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=seconds_max)
+    except asyncio.CancelledError:
+        connection.terminate()
+        await asyncio.wait({task})
+        if not task.cancelled():
+            task.exception()
+        raise
+    if not done:
+        connection.terminate()
+        await asyncio.wait({task})
+        raise CommitUnknown(waited_seconds=seconds_max) from task.exception()
+    try:
+        return task.result()
+    except _LOST as error:
+        connection.terminate()
+        raise CommitUnknown(reason=type(error).__name__) from error
+
+
+async def _no_reset(_connection: Any) -> None:
+    """Leave a returned connection as it is."""
