@@ -1,0 +1,1 @@
+"""What electricity costs: tariffs as values, quotes by exact arithmetic, versions by date."""
