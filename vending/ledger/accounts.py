@@ -6,8 +6,9 @@ operator holds for us, ``suspense.refund_due`` what we owe payers, ``revenue.*``
 """
 
 from collections.abc import Iterable
+from typing import Any, Protocol
 
-import asyncpg
+from asyncpg import Record
 
 READ_ACCOUNTS = "select account_id, code from account"
 
@@ -17,18 +18,28 @@ insert into account (code) select unnest($1::text[]) on conflict (code) do nothi
 """
 
 
+class Connection(Protocol):
+    """Whatever can run a statement."""
+
+    async def fetch(self, query: str, *args: Any) -> list[Record]:
+        """Run a statement and return its rows."""
+        ...
+
+
 class Chart:
     """The numbers of the accounts this process has met; opens an account at its first use."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
 
-    async def open(self, db: asyncpg.Connection, codes: Iterable[str]) -> None:
+    async def open(self, db: Connection, codes: Iterable[str]) -> None:
         """Make sure every code has a number, opening accounts that do not exist yet."""
         missing = sorted(set(codes).difference(self._numbers))
         if missing:
-            await db.execute(OPEN_ACCOUNTS, missing)
-            self._numbers = {row["code"]: row["account_id"] for row in await db.fetch(READ_ACCOUNTS)}
+            await db.fetch(OPEN_ACCOUNTS, missing)
+            self._numbers = {
+                row["code"]: row["account_id"] for row in await db.fetch(READ_ACCOUNTS)
+            }
 
     def number(self, code: str) -> int:
         """Return an opened account's number; KeyError if it was never opened here."""

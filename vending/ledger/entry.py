@@ -43,7 +43,8 @@ class Entry:
     booked_at: datetime
 
     def __post_init__(self) -> None:
-        if len(self.postings) < 2 or sum(posting.amount_minor for posting in self.postings):  # noqa: PLR2004 -- double entry
+        total = sum(posting.amount_minor for posting in self.postings)
+        if len(self.postings) < 2 or total != 0:  # noqa: PLR2004 -- double entry
             raise EntryUnbalanced(document=self.document_id, kind=self.kind)
 
 
@@ -64,20 +65,18 @@ def of_sale(
 
     `lines` are (account, cents) as on the receipt; a negative line (rounding) becomes a debit.
     """
-    credits = tuple(Posting(account, -minor) for account, minor in lines)
-    tender = -sum(posting.amount_minor for posting in credits)
+    credited = tuple(Posting(account, -minor) for account, minor in lines)
+    tender = -sum(posting.amount_minor for posting in credited)
     return Entry(
         document_id=document_id,
         sequence=sequence,
         kind="sale",
-        postings=(Posting(debit, tender), *credits),
+        postings=(Posting(debit, tender), *credited),
         booked_at=booked_at,
     )
 
 
-def of_suspense(
-    document_id: int, *, debit: str, amount_minor: int, booked_at: datetime
-) -> Entry:
+def of_suspense(document_id: int, *, debit: str, amount_minor: int, booked_at: datetime) -> Entry:
     """Return the entry of a payment that bought nothing: held in suspense for the payer."""
     return Entry(
         document_id=document_id,

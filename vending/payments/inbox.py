@@ -16,7 +16,7 @@ import asyncpg
 from vending import log, metrics
 from vending.errors import Unavailable
 from vending.numbering import Numbers
-from vending.payments.payment import Payment, PayerKind, PaymentNotice
+from vending.payments.payment import PayerKind, Payment, PaymentNotice
 from vending.postgres.writer import DatabaseAway, Writer
 
 BATCH_MAX = 500
@@ -179,7 +179,8 @@ class Inbox:
     async def _commit(self, batch: list[_Call]) -> None:
         try:
             found = await self._found(batch)
-        except DatabaseAway as fault:
+        except (DatabaseAway, InboxUnavailable) as fault:
+            # What did commit is found by the sweep; nobody was told that it had.
             self._log.warning("the inbox cannot reach the database", fault=str(fault))
             for call in batch:
                 _fail(call, InboxUnavailable(operator=call.payment.notice.operator))

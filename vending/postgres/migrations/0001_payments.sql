@@ -100,7 +100,6 @@ create table sequencer_lease (
     owner      text        not null,
     epoch      bigint      not null,
     expires_at timestamptz not null,
-    swept_to   bigint      not null default 0,
     batches    bigint      not null default 0
 ) with (fillfactor = 10);
 

@@ -1,0 +1,76 @@
+"""How a vend changes meters: their states, and the debts that a purchase paid off.
+
+Fragments of the vend's one statement. Only the sequencer writes them, and it owns its meters, so
+nothing here locks or compares.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from vending.meters.meter import MeterState
+
+STATE_PARAMETERS = 10
+"""How many parameters `update_states` takes."""
+
+REPAY_PARAMETERS = 3
+"""How many parameters `repay_debts` takes."""
+
+
+def state_columns(states: Mapping[str, MeterState]) -> tuple[list[object], ...]:
+    """Return the new states, one a meter, as the parameters of `update_states`."""
+    new = list(states.values())
+    return (
+        [state.meter_number for state in new],
+        [state.tid_base for state in new],
+        [state.last_tid for state in new],
+        [state.month for state in new],
+        [state.month_energy_wh for state in new],
+        [state.history_wh[0] for state in new],
+        [state.history_wh[1] for state in new],
+        [state.history_wh[2] for state in new],
+        [state.fees_paid_through for state in new],
+        [state.open_debts for state in new],
+    )
+
+
+def update_states(first: int) -> str:
+    """Return the update of a batch of meters, its parameters numbered from `first`."""
+    kinds = ("text", "smallint", "integer", "integer", "bigint", "bigint", "bigint", "bigint",
+             "integer", "smallint")  # fmt: skip
+    arrays = ", ".join(f"${first + step}::{kind}[]" for step, kind in enumerate(kinds))
+    return f"""
+update meter_state as state
+   set tid_base = new.tid_base, last_tid = new.last_tid, month = new.month,
+       month_energy_wh = new.month_energy_wh, one_month_ago_wh = new.one_month_ago_wh,
+       two_months_ago_wh = new.two_months_ago_wh, three_months_ago_wh = new.three_months_ago_wh,
+       fees_paid_through = new.fees_paid_through, open_debts = new.open_debts
+  from unnest({arrays})
+       as new (meter_number, tid_base, last_tid, month, month_energy_wh, one_month_ago_wh,
+               two_months_ago_wh, three_months_ago_wh, fees_paid_through, open_debts)
+ where state.meter_number = new.meter_number
+"""  # noqa: S608 -- only parameter numbers and type names are put into the text
+
+
+def repay_columns(repaid: Sequence[tuple[str, int, int]]) -> tuple[list[object], ...]:
+    """Return (meter number, debt, cents) as the parameters of `repay_debts`."""
+    summed: dict[tuple[str, int], int] = {}
+    for meter_number, debt_id, minor in repaid:
+        summed[meter_number, debt_id] = summed.get((meter_number, debt_id), 0) + minor
+    return (
+        [meter_number for meter_number, _ in summed],
+        [debt_id for _, debt_id in summed],
+        list(summed.values()),
+    )
+
+
+def repay_debts(first: int) -> str:
+    """Return the update that takes paid sums off debts, its parameters numbered from `first`.
+
+    The balance's own CHECK stops one from being paid beyond what is owed.
+    """
+    return f"""
+update debt
+   set balance_minor = debt.balance_minor - paid.minor
+  from unnest(${first}::text[], ${first + 1}::bigint[], ${first + 2}::bigint[])
+       as paid (meter_number, debt_id, minor)
+ where debt.meter_number = paid.meter_number and debt.debt_id = paid.debt_id
+"""  # noqa: S608 -- only parameter numbers are put into the text

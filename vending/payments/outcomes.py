@@ -1,0 +1,107 @@
+"""What became of payments: one row each, written by the vend's statement and read by everyone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import asyncpg
+
+from vending.payments.payment import OutcomeKind
+from vending.postgres.writer import Writer
+
+PARAMETERS = 14
+"""How many parameters `insert_outcomes` takes."""
+
+READ = """
+select payment_id, kind, reason, meter_number, tid_base, tid, token, energy_wh, tariff,
+       tariff_version, tariff_category, line_codes, line_amounts, decided_at
+  from outcome
+ where payment_id = any($1::bigint[])
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of one payment: a token with the receipt behind it, or a refund with its reason.
+
+    `lines` are the receipt's (code, cents) and sum to the tender; `reason` is a refusal's code.
+    """
+
+    payment_id: int
+    kind: OutcomeKind
+    decided_at: datetime
+    reason: str | None = None
+    meter_number: str | None = None
+    tid_base: int | None = None
+    tid: int | None = None
+    token: str | None = field(default=None, repr=False)
+    energy_wh: int | None = None
+    tariff: str | None = None
+    tariff_version: str | None = None
+    tariff_category: str | None = None
+    lines: tuple[tuple[str, int], ...] = ()
+
+
+def columns(outcomes: Sequence[Outcome]) -> tuple[list[object], ...]:
+    """Return outcomes as the parameters of `insert_outcomes`, one list a column."""
+    return (
+        [one.payment_id for one in outcomes],
+        [str(one.kind) for one in outcomes],
+        [one.reason for one in outcomes],
+        [one.meter_number for one in outcomes],
+        [one.tid_base for one in outcomes],
+        [one.tid for one in outcomes],
+        [one.token for one in outcomes],
+        [one.energy_wh for one in outcomes],
+        [one.tariff for one in outcomes],
+        [one.tariff_version for one in outcomes],
+        [one.tariff_category for one in outcomes],
+        # Array literals, since unnest takes no ragged arrays; codes are plain words.
+        ["{" + ",".join([code for code, _ in one.lines]) + "}" if one.lines else None
+         for one in outcomes],
+        ["{" + ",".join([str(minor) for _, minor in one.lines]) + "}" if one.lines else None
+         for one in outcomes],
+        [one.decided_at for one in outcomes],
+    )  # fmt: skip
+
+
+def insert_outcomes(first: int) -> str:
+    """Return the insert of a batch of outcomes, its parameters numbered from `first`.
+
+    A refund that is due may become a token, and nothing else may change: the condition of the
+    conflict says so, and the ledger's own key stops a payment from being decided twice.
+    """
+    parameters = [f"${first + step}" for step in range(PARAMETERS)]
+    kinds = ("bigint", "text", "text", "text", "smallint", "integer", "text", "bigint", "text",
+             "text", "text", "text", "text", "timestamptz")  # fmt: skip
+    arrays = ", ".join(f"{one}::{kind}[]" for one, kind in zip(parameters, kinds, strict=True))
+    return f"""
+insert into outcome
+       (payment_id, kind, reason, meter_number, tid_base, tid, token, energy_wh, tariff,
+        tariff_version, tariff_category, line_codes, line_amounts, decided_at)
+select payment_id, kind, reason, meter_number, tid_base, tid, token, energy_wh, tariff,
+       tariff_version, tariff_category, line_codes::text[], line_amounts::bigint[], decided_at
+  from unnest({arrays})
+       as decided (payment_id, kind, reason, meter_number, tid_base, tid, token, energy_wh, tariff,
+                   tariff_version, tariff_category, line_codes, line_amounts, decided_at)
+on conflict (payment_id) do update
+   set kind = excluded.kind, reason = excluded.reason, meter_number = excluded.meter_number,
+       tid_base = excluded.tid_base, tid = excluded.tid, token = excluded.token,
+       energy_wh = excluded.energy_wh, tariff = excluded.tariff,
+       tariff_version = excluded.tariff_version, tariff_category = excluded.tariff_category,
+       line_codes = excluded.line_codes, line_amounts = excluded.line_amounts,
+       decided_at = excluded.decided_at
+ where outcome.kind = 'refund_due'
+"""  # noqa: S608 -- only parameter numbers and type names are put into the text
+
+
+async def read(db: Writer | asyncpg.Pool, payment_ids: Sequence[int]) -> dict[int, Outcome]:
+    """Return what became of these payments, by number; the undecided are absent."""
+    return {row["payment_id"]: _outcome(row) for row in await db.fetch(READ, payment_ids)}
+
+
+def _outcome(row: asyncpg.Record) -> Outcome:
+    fields = dict(row)
+    codes, amounts = fields.pop("line_codes") or (), fields.pop("line_amounts") or ()
+    kind = OutcomeKind(fields.pop("kind"))
+    return Outcome(kind=kind, lines=tuple(zip(codes, amounts, strict=True)), **fields)
