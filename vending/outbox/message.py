@@ -33,16 +33,39 @@ class MessageKind(StrEnum):
 class Message:
     """One message to one person.
 
-    `recipient` is a number in E.164; `payment_id` is None for a message that is about no payment.
+    `kind` is one of MessageKind. `recipient` is a number in E.164; `payment_id` is None for a message that is about no payment.
     `due_at` is both when it was written and the earliest instant it may leave.
     """
 
     message_id: int
     payment_id: int | None
-    kind: MessageKind
+    kind: str
     recipient: str = field(repr=False)
     body: str = field(repr=False)
     due_at: datetime
+
+
+class Answer(StrEnum):
+    """What a carrier made of a message."""
+
+    ACCEPTED = "accepted"
+    """It will deliver it; a report may follow."""
+    REFUSED = "refused"
+    """It never will: trying again is of no use."""
+    RETRY = "retry"
+    """Not this time, or nobody knows; the try counts."""
+    AWAY = "away"
+    """It is serving no message of ours at all; nothing is wrong with this one, and the try does
+    not count."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendResult:
+    """How one try went: `gateway_id` is the carrier's own name for a message it accepted."""
+
+    answer: Answer
+    gateway_id: str | None = None
+    failure: str | None = None
 
 
 def bucket_of(message_id: int) -> int:
@@ -63,7 +86,7 @@ def columns(
         [bucket_of(message.message_id) for message in taken],
         [message.message_id for message in taken],
         [message.payment_id for message in taken],
-        [message.kind.value for message in taken],
+        [str(message.kind) for message in taken],
         [message.recipient for message in taken],
         [message.body for message in taken],
         [message.due_at for message in taken],
