@@ -6,6 +6,7 @@ both the throughput and the low latency of the vend come from.
 """
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import asyncpg
 
@@ -44,10 +45,9 @@ with fence as (
 ), repaid as ({state.repay_debts(_REPAID_AT)}
 ), reassigned as (
     update reassignment
-       set settled_at = done.settled_at, result = done.result
-      from unnest(${_REASSIGNED_AT}::bigint[], ${_REASSIGNED_AT + 1}::text[],
-                  ${_REASSIGNED_AT + 2}::timestamptz[])
-           as done (reassignment_id, result, settled_at)
+       set settled_at = ${_REASSIGNED_AT + 2}::timestamptz, result = done.result
+      from unnest(${_REASSIGNED_AT}::bigint[], ${_REASSIGNED_AT + 1}::text[])
+           as done (reassignment_id, result)
      where reassignment.reassignment_id = done.reassignment_id
 )
 select 1 / count(*) as owned from fence
@@ -73,16 +73,21 @@ class Fence:
     lease_seconds: int
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Changes:
-    """Everything a batch changes; `states` holds the last state of each meter it touched."""
+    """Everything a batch changes.
+
+    `states` holds the last state of each meter it touched, `repaid` (meter number, debt, cents),
+    and `reassigned` the requests it settles with what came of them.
+    """
 
     outcomes: list[Outcome] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
     states: dict[str, MeterState] = field(default_factory=dict)
     repaid: list[tuple[str, int, int]] = field(default_factory=list)
-    reassigned: list[tuple[int, Outcome]] = field(default_factory=list)
+    reassigned: list[tuple[int, str]] = field(default_factory=list)
+    settled_at: datetime
 
 
 async def write(db: Writer, changes: Changes, *, fence: Fence, chart: Chart) -> None:
@@ -102,8 +107,8 @@ async def write(db: Writer, changes: Changes, *, fence: Fence, chart: Chart) -> 
             *state.state_columns(changes.states),
             *state.repay_columns(changes.repaid),
             [number for number, _ in changes.reassigned],
-            [outcome.reason or str(outcome.kind) for _, outcome in changes.reassigned],
-            [outcome.decided_at for _, outcome in changes.reassigned],
+            [result for _, result in changes.reassigned],
+            changes.settled_at,
         )  # fmt: skip
     except asyncpg.DivisionByZeroError:
         raise Fenced(owner=fence.owner, epoch=fence.epoch) from None

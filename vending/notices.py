@@ -1,0 +1,125 @@
+"""Which messages a decided payment sends, and to whom.
+
+A receipt goes to the phones registered to the meter, and to the payer's own when the operator
+shows it in clear and it is another. A payer shown as a hash or masked is never guessed at: the
+token can be read back by USSD or at the help desk.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from vending.meters.meter import Meter
+from vending.numbering import Numbers
+from vending.outbox.message import Message, MessageKind
+from vending.payments.payment import PayerKind, Payment
+from vending.sms import wording as words
+from vending.tariffs.quote import Quote
+
+REGISTERED_PHONES_MAX = 2
+"""Phones of a meter that get its receipts: the household's, not a mailing list."""
+
+ENERGY = "energy"
+"""Receipt lines that buy units begin with this word; the others are shown as one sum."""
+
+_INTERNATIONAL = re.compile(r"[1-9][0-9]{9,14}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wording:
+    """What the utility's messages have in common."""
+
+    utility_name: str
+    currency_symbol: str
+    help_line: str
+    time_zone: ZoneInfo
+
+
+def phones_of(payment: Payment, meter: Meter | None) -> list[str]:
+    """Return the numbers (E.164) that hear about a payment, none when we know nobody's."""
+    phones = list(meter.phones[:REGISTERED_PHONES_MAX]) if meter else []
+    payer = payment.notice.payer.removeprefix("+")
+    if payment.notice.payer_kind is PayerKind.CLEAR and _INTERNATIONAL.fullmatch(payer):
+        phones += ["+" + payer] if "+" + payer not in phones else []
+    return phones
+
+
+def receipts(
+    payment: Payment,
+    meter: Meter,
+    bill: Quote,
+    *,
+    digits: str,
+    wording: Wording,
+    numbers: Numbers,
+    now: datetime,
+) -> list[Message]:
+    """Return the receipt of a sale for each phone that hears about it."""
+    phones = phones_of(payment, meter)
+    if not phones:
+        return []
+    energy_minor = sum(line.amount_minor for line in bill.lines if line.code.startswith(ENERGY))
+    text = words.receipt(
+        meter.language,
+        meter_number=meter.meter_number,
+        digits=digits,
+        local_time=now.astimezone(wording.time_zone),
+        energy_wh=bill.energy_wh,
+        tender_minor=bill.tender_minor,
+        energy_minor=energy_minor,
+        other_minor=bill.tender_minor - energy_minor,
+        currency_symbol=wording.currency_symbol,
+        utility_name=wording.utility_name,
+    )
+    return [
+        _message(payment, MessageKind.RECEIPT, phone, text, numbers=numbers, now=now)
+        for phone in phones
+    ]
+
+
+def apologies(
+    payment: Payment,
+    meter: Meter | None,
+    *,
+    reason: str,
+    wording: Wording,
+    numbers: Numbers,
+    now: datetime,
+) -> list[Message]:
+    """Return the word that a payment bought nothing, for each phone that hears about it."""
+    phones = phones_of(payment, meter)
+    if not phones:
+        return []
+    text = words.refund_due(
+        meter.language if meter else words.LANGUAGES[0],
+        reason=reason,
+        receipt_number=payment.notice.transaction_id,
+        tender_minor=payment.notice.amount_minor,
+        currency_symbol=wording.currency_symbol,
+        help_line=wording.help_line,
+        utility_name=wording.utility_name,
+    )
+    return [
+        _message(payment, MessageKind.REFUND_DUE, phone, text, numbers=numbers, now=now)
+        for phone in phones
+    ]
+
+
+def _message(
+    payment: Payment,
+    kind: MessageKind,
+    phone: str,
+    text: str,
+    *,
+    numbers: Numbers,
+    now: datetime,
+) -> Message:
+    return Message(
+        message_id=numbers.next(),
+        payment_id=payment.payment_id,
+        kind=kind,
+        recipient=phone,
+        body=text,
+        due_at=now,
+    )

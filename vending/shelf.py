@@ -1,0 +1,109 @@
+"""The meters of one batch: as they were read, and as each sale leaves them for the next.
+
+A meter may buy twice in a batch. The second purchase must see the first one's energy, token
+identifier and repaid debts, although nothing is written yet.
+"""
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+
+import msgspec
+
+from vending.meters import directory
+from vending.meters.directory import Reader
+from vending.meters.meter import (
+    DebtRecord,
+    Meter,
+    MeterNumberMalformed,
+    MeterState,
+    MeterUnknown,
+    parse_meter_number,
+)
+from vending.tariffs.quote import Debt, Quote, Usage
+
+
+class Shelf:
+    """The meters of a batch: as read, and as each decision leaves them for the next one."""
+
+    def __init__(
+        self,
+        found: Mapping[str, tuple[Meter, MeterState]],
+        owed: Mapping[str, tuple[Debt, ...]],
+    ) -> None:
+        self._found = found
+        self._first_owed = owed
+        self._states = {number: state for number, (_, state) in found.items()}
+        self._owed = dict(owed)
+        self.changed: dict[str, MeterState] = {}
+        self.repaid: list[tuple[str, int, int]] = []
+
+    def take(self, meter_number: str) -> tuple[Meter, MeterState, tuple[Debt, ...]]:
+        """Return a meter, its state by now, and its open debts; raises MeterUnknown."""
+        if meter_number not in self._found:
+            raise MeterUnknown(meter_number=meter_number)
+        meter, _ = self._found[meter_number]
+        return meter, self._states[meter_number], self._owed.get(meter_number, ())
+
+    def afresh(self) -> "Shelf":
+        """Return the shelf as it was read, before any sale."""
+        return Shelf(self._found, self._first_owed)
+
+    def put_back(self, meter: Meter, bill: Quote, *, tid: int) -> None:
+        """Leave a meter as a sale leaves it."""
+        number, usage = meter.meter_number, bill.usage_after
+        paid = dict(bill.debts_taken)
+        if paid:
+            self.repaid += [(number, debt_id, minor) for debt_id, minor in paid.items()]
+            left = [_less(debt, paid.get(debt.debt_id, 0)) for debt in self._owed[number]]
+            self._owed[number] = tuple(debt for debt in left if debt.balance_minor)
+        self._states[number] = self.changed[number] = MeterState(
+            meter_number=number,
+            tid_base=meter.tid_base,
+            last_tid=tid,
+            month=usage.month,
+            month_energy_wh=usage.energy_wh,
+            history_wh=usage.history_wh,
+            fees_paid_through=usage.fees_paid_through,
+            open_debts=len(self._owed.get(number, ())),
+        )
+
+
+async def read(db: Reader, references: Iterable[str]) -> Shelf:
+    """Return the shelf of the meters that these references name; what names no meter is left out.
+
+    One read for the meters, and one more for debts when any of them has some.
+    """
+    numbers = set()
+    for reference in references:
+        with suppress(MeterNumberMalformed):
+            numbers.add(parse_meter_number(reference))
+    found = await directory.find_with_state(db, list(numbers)) if numbers else {}
+    indebted = [number for number, (_, state) in found.items() if state.open_debts]
+    owed = await directory.debts(db, indebted) if indebted else {}
+    return Shelf(found, {number: tuple(map(_debt, debts)) for number, debts in owed.items()})
+
+
+def usage_of(state: MeterState) -> Usage:
+    """Return what pricing must know of a meter's state."""
+    return Usage(
+        month=state.month,
+        energy_wh=state.month_energy_wh,
+        history_wh=state.history_wh,
+        fees_paid_through=state.fees_paid_through,
+    )
+
+
+def _debt(record: DebtRecord) -> Debt:
+    return Debt(
+        debt_id=record.debt_id,
+        kind=record.kind,
+        priority=record.priority,
+        mode=record.mode,
+        rate_ppm=record.rate_ppm,
+        amount_minor=record.amount_minor,
+        balance_minor=record.balance_minor,
+    )
+
+
+def _less(debt: Debt, minor: int) -> Debt:
+    return msgspec.structs.replace(debt, balance_minor=debt.balance_minor - minor)

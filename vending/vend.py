@@ -1,0 +1,332 @@
+"""The story of this server: claimed payments become tokens, entries and messages.
+
+`vend` reads what a batch of payments needs, decides each payment by itself, issues the tokens in
+one call, and writes everything in one statement that is one transaction: a sale has its token, its
+ledger entry and its message, or nothing has happened (P2, P3). Only the sequencer calls it, and it
+alone changes meters' states, so what is read here is still true when it is written.
+"""
+
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from vending import batch, notices, shelf
+from vending.batch import Changes, Fence
+from vending.errors import Inconsistent, Refused
+from vending.ledger import entry
+from vending.ledger.accounts import Chart
+from vending.ledger.entry import Entry
+from vending.meters.meter import Meter, parse_meter_number, require_active
+from vending.notices import Wording
+from vending.numbering import Numbers
+from vending.outbox.message import Message
+from vending.payments import outcomes
+from vending.payments.outcomes import Outcome
+from vending.payments.payment import (
+    LEGAL_CHANGES,
+    OutcomeKind,
+    Payment,
+    ShortCodeUnknown,
+)
+from vending.postgres.writer import Writer
+from vending.quantities import WH_PER_TENTH
+from vending.shelf import Shelf, usage_of
+from vending.tariffs import quote
+from vending.tariffs.catalogue import Catalogue
+from vending.tariffs.quote import Quote
+from vending.tokens.identifiers import next_identifier
+from vending.tokens.issuer import Issuer, Order, Token, TokenRefused
+
+PREPAID = "prepaid"
+
+
+class TokenDiffers(Inconsistent):
+    """A token carries another energy than its receipt says.
+
+    Nothing of the batch was written. The amount rule of the server and the STS core disagree.
+    """
+
+    code = "token_differs"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Office:
+    """What every sale draws on: keys, tariffs, accounts, words, and how far a clock is believed."""
+
+    issuer: Issuer
+    catalogue: Catalogue
+    chart: Chart
+    numbers: Numbers
+    wording: Wording
+    paid_at_future: timedelta
+    paid_at_past: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A payment whose turn has come, and the meter it is to buy for, as it was typed.
+
+    `reassignment` is the number of the request that moves a refund due to another meter, None for
+    the payment's own first decision. `doubtful` means that it may have been decided already: it
+    was found by the sweep, or its batch failed.
+    """
+
+    payment: Payment
+    reference: str
+    reassignment: int | None = None
+    doubtful: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """A payment that buys: for which meter, what, and under which token identifier."""
+
+    claim: Claim
+    meter: Meter
+    bill: Quote
+    tid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """A payment that buys nothing, why, and the meter if it was found."""
+
+    claim: Claim
+    reason: Refused
+    meter: Meter | None
+
+
+async def vend(
+    db: Writer, claims: Sequence[Claim], *, fence: Fence, office: Office, now: datetime
+) -> list[Outcome]:
+    """Turn claimed payments into tokens that customers can key in, or into refunds due.
+
+    Returns the outcome of every claim, in order, once they are committed; a claim that had been
+    decided before keeps that outcome. Raises Fenced and DatabaseAway; any other error means that
+    something in the batch cannot be written, and that nothing was.
+    """
+    before = await outcomes.read(db, [_number(one) for one in claims if one.doubtful])
+    open_claims = [claim for claim in claims if _open(claim, before)]
+    meters = await shelf.read(db, [claim.reference for claim in open_claims])
+
+    sales, declined, stock = _sell(open_claims, meters, office=office, now=now)
+    refused = [one for one in declined if one.claim.reassignment is None]
+
+    changes = Changes(
+        outcomes=[outcome_of(*sale, now=now) for sale in sales]
+        + [refund_of(one, now=now) for one in refused],
+        entries=[sale_entry(sale, now=now) for sale, _ in sales]
+        + [suspense_entry(one, now=now) for one in refused],
+        messages=[message for sale in sales for message in _receipts(*sale, office, now)]
+        + [message for one in refused for message in _apologies(one, office, now)],
+        states=stock.changed,
+        repaid=stock.repaid,
+        settled_at=now,
+    )
+    after = before | {one.payment_id: one for one in changes.outcomes}
+    changes.reassigned = _reassigned(claims, declined, after)
+    await batch.write(db, changes, fence=fence, chart=office.chart)
+    return [after[_number(claim)] for claim in claims]
+
+
+def decide(claim: Claim, *, meters: Shelf, office: Office, now: datetime) -> Approved | Declined:
+    """Say what a payment buys, or why it buys nothing.
+
+    The only place where a refusal stops being an exception and becomes a value, so that one bad
+    payment declines itself and never its batch.
+    """
+    meter = None
+    try:
+        if claim.payment.product != PREPAID:
+            raise ShortCodeUnknown(short_code=claim.payment.notice.short_code)
+        meter, state, debts = meters.take(parse_meter_number(claim.reference))
+        require_active(meter)
+        at = priced_at(claim.payment, office=office)
+        bill = quote.price(
+            claim.payment.notice.amount_minor,
+            tariff=office.catalogue.in_force(meter.tariff, at),
+            category=meter.tariff_category,
+            usage=usage_of(state),
+            debts=debts,
+            at=at,
+        )
+        last_tid = state.last_tid if state.tid_base == meter.tid_base else 0
+        tid = next_identifier(now, tid_base=meter.tid_base, after=last_tid)
+        office.issuer.require_issuable(meter, tid=tid)
+    except Refused as reason:
+        return Declined(claim, reason, meter)
+    return Approved(claim, meter, bill, tid)
+
+
+def priced_at(payment: Payment, *, office: Office) -> datetime:
+    """Return the instant whose prices a payment gets: the operator's time, if it can be believed.
+
+    A time of payment well ahead of its arrival, or far behind, is a fault of somebody's clock;
+    the money is sold at the prices of its arrival then.
+    """
+    paid_at, received_at = payment.notice.paid_at, payment.received_at
+    believed = received_at - office.paid_at_past <= paid_at <= received_at + office.paid_at_future
+    return paid_at if believed else received_at
+
+
+def outcome_of(sale: Approved, token: Token, *, now: datetime) -> Outcome:
+    """Return the outcome of a sale: the token, and the receipt that anyone can recompute (P5)."""
+    bill = sale.bill
+    return Outcome(
+        payment_id=_number(sale.claim),
+        kind=OutcomeKind.TOKEN_ISSUED,
+        meter_number=sale.meter.meter_number,
+        tid_base=sale.meter.tid_base,
+        tid=sale.tid,
+        token=token.digits,
+        energy_wh=bill.energy_wh,
+        tariff=bill.tariff,
+        tariff_version=bill.version,
+        tariff_category=bill.category,
+        lines=tuple((line.code, line.amount_minor) for line in bill.lines),
+        decided_at=now,
+    )
+
+
+def refund_of(declined: Declined, *, now: datetime) -> Outcome:
+    """Return the outcome of a payment that buys nothing: the money is due back, and why."""
+    return Outcome(
+        payment_id=_number(declined.claim),
+        kind=OutcomeKind.REFUND_DUE,
+        reason=declined.reason.code,
+        meter_number=declined.meter.meter_number if declined.meter else None,
+        decided_at=now,
+    )
+
+
+def sale_entry(sale: Approved, *, now: datetime) -> Entry:
+    """Return the ledger entry of a sale: the receipt's own lines against where the money lies."""
+    claim = sale.claim
+    lines = [(line.account, line.amount_minor) for line in sale.bill.lines]
+    if claim.reassignment is not None:
+        return entry.of_sale(
+            _number(claim), debit=entry.SUSPENSE, lines=lines, sequence=1, booked_at=now
+        )
+    return entry.of_sale(_number(claim), debit=_collection(claim), lines=lines, booked_at=now)
+
+
+def suspense_entry(declined: Declined, *, now: datetime) -> Entry:
+    """Return the ledger entry of a payment that buys nothing: owed to its payer."""
+    return entry.of_suspense(
+        _number(declined.claim),
+        debit=_collection(declined.claim),
+        amount_minor=declined.claim.payment.notice.amount_minor,
+        booked_at=now,
+    )
+
+
+def _sell(
+    claims: Iterable[Claim],
+    meters: Shelf,
+    *,
+    office: Office,
+    now: datetime,
+) -> tuple[list[tuple[Approved, Token]], list[Declined], Shelf]:
+    """Decide every claim and issue the tokens, until the core refuses none of them.
+
+    A refused token changes what its meter's later payments in the batch cost, so the batch is
+    decided again without it.
+    """
+    refusals: dict[int, TokenRefused] = {}
+    while True:
+        stock = meters.afresh()
+        approved: list[Approved] = []
+        declined: list[Declined] = []
+        for claim in claims:
+            if _number(claim) in refusals:
+                declined.append(Declined(claim, refusals[_number(claim)], None))
+                continue
+            decision = decide(claim, meters=stock, office=office, now=now)
+            if isinstance(decision, Approved):
+                stock.put_back(decision.meter, decision.bill, tid=decision.tid)
+                approved.append(decision)
+            else:
+                declined.append(decision)
+        sales: list[tuple[Approved, Token]] = []
+        issued = _issue(approved, office.issuer)
+        for sale, token in zip(approved, issued, strict=True):
+            if isinstance(token, TokenRefused):
+                refusals[_number(sale.claim)] = token
+            else:
+                sales.append((sale, token))
+        if len(sales) == len(approved):
+            return sales, declined, stock
+
+
+def _issue(approved: Sequence[Approved], issuer: Issuer) -> list[Token | TokenRefused]:
+    """Issue the tokens of a batch, and prove that each carries the energy on its receipt."""
+    chance = secrets.token_bytes(len(approved))
+    orders = [
+        Order(
+            meter=sale.meter,
+            energy_tenths=sale.bill.energy_wh // WH_PER_TENTH,
+            tid=sale.tid,
+            rnd=byte & 0xF,
+        )
+        for sale, byte in zip(approved, chance, strict=True)
+    ]
+    tokens = issuer.issue(orders) if orders else []
+    for order, token in zip(orders, tokens, strict=True):
+        if isinstance(token, Token) and (
+            token.energy_tenths != order.energy_tenths or token.tid != order.tid
+        ):
+            raise TokenDiffers(meter_number=order.meter.meter_number, tid=order.tid)
+    return tokens
+
+
+def _receipts(sale: Approved, token: Token, office: Office, now: datetime) -> list[Message]:
+    return notices.receipts(
+        sale.claim.payment,
+        sale.meter,
+        sale.bill,
+        digits=token.digits,
+        wording=office.wording,
+        numbers=office.numbers,
+        now=now,
+    )
+
+
+def _apologies(declined: Declined, office: Office, now: datetime) -> list[Message]:
+    return notices.apologies(
+        declined.claim.payment,
+        declined.meter,
+        reason=declined.reason.code,
+        wording=office.wording,
+        numbers=office.numbers,
+        now=now,
+    )
+
+
+def _open(claim: Claim, before: Mapping[int, Outcome]) -> bool:
+    """Whether a claim is still to be decided, given the outcomes there are."""
+    known = before.get(_number(claim))
+    if claim.reassignment is None:
+        return known is None
+    return known is not None and OutcomeKind.TOKEN_ISSUED in LEGAL_CHANGES[known.kind]
+
+
+def _reassigned(
+    claims: Iterable[Claim], declined: Iterable[Declined], after: Mapping[int, Outcome]
+) -> list[tuple[int, str]]:
+    """Return what came of each request to reassign: the outcome's kind, or why it was refused."""
+    refused = {_number(one.claim): one.reason.code for one in declined}
+    return [
+        (claim.reassignment, refused.get(_number(claim), str(after[_number(claim)].kind)))
+        for claim in claims
+        if claim.reassignment is not None
+    ]
+
+
+def _collection(claim: Claim) -> str:
+    notice = claim.payment.notice
+    return entry.collection(notice.operator, notice.short_code)
+
+
+def _number(claim: Claim) -> int:
+    return claim.payment.payment_id
