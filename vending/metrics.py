@@ -20,6 +20,9 @@ callback_seconds = Histogram(
     ("operator", "call"),
     buckets=_LATENCY_BUCKETS,
 )
+requests_refused = Counter(
+    "stima_requests_refused", "Requests answered with a problem, by its code.", ("code",)
+)
 payments_stored = Counter(
     "stima_payments_stored", "Payments in the inbox, by what the store found.", ("operator", "how")
 )

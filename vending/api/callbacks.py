@@ -1,0 +1,231 @@
+"""M-PESA's two calls: may this payment go ahead, and this payment has happened.
+
+Validation writes nothing and never waits for long: what it cannot find out in time it answers by
+the utility's own policy. Confirmation is never refused once its source is authentic, because the
+money has moved: it is stored, or kept in quarantine, and acknowledged after that commit (P1).
+
+Daraja forbids some words in registered addresses, its own brand among them: hence /op/saf.
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Final
+
+import asyncpg
+from aiohttp import web
+
+from vending import log, metrics
+from vending.api import admission, problems
+from vending.api.doors import Doors
+from vending.api.lines import LineLimit
+from vending.api.problems import MoneyState
+from vending.api.sources import Networks, require_secret, require_source
+from vending.errors import Refused
+from vending.meters import directory
+from vending.meters.meter import parse_meter_number, require_active
+from vending.operators import mpesa
+from vending.operators.mpesa import ValidationCode, ValidationRequest
+from vending.payments.inbox import Conflicting, Found, InboxUnavailable, Repeated, Stored
+from vending.payments.payment import NoticeMalformed
+
+CHECK_PATH: Final = "/op/saf/{secret}/{version:v[12]}/check"
+CONFIRM_PATH: Final = "/op/saf/{secret}/{version:v[12]}/confirm"
+
+MALFORMED_REASON: Final = "notice_malformed"
+"""Why a confirmation's bytes are in quarantine."""
+
+_ANSWER_OF: Final[dict[type[Found], str]] = {
+    Stored: "stored",
+    Repeated: "repeated",
+    Conflicting: "conflicting",
+}
+
+_BLINDING = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+"""What a look-up raises when the database is away; TimeoutError is an OSError."""
+
+_log = log.get("api.callbacks")
+
+
+def routes(doors: Doors) -> list[web.RouteDef]:
+    """Return the callback routes of every operator."""
+    calls = MpesaCalls(doors)
+    return [
+        web.post(CHECK_PATH, calls.check),
+        web.post(CONFIRM_PATH, calls.confirm),
+    ]
+
+
+class MpesaCalls:
+    """Answers M-PESA's calls; v1 and v2 differ only in what they show of the payer."""
+
+    def __init__(self, doors: Doors) -> None:
+        self._doors = doors
+        self._settings = doors.config.mpesa
+        self._allowed = Networks(
+            self._settings.allowed_addresses, setting="mpesa.allowed_addresses"
+        )
+        self._proxies = Networks(
+            doors.config.server.trusted_proxies, setting="server.trusted_proxies"
+        )
+        self._check_seconds = metrics.callback_seconds.labels(mpesa.OPERATOR, "check")
+        self._confirm_seconds = metrics.callback_seconds.labels(mpesa.OPERATOR, "confirm")
+        self._lines = LineLimit()
+        self._abandoned: set[asyncio.Task[ValidationCode]] = set()
+
+    async def check(self, request: web.Request) -> web.Response:
+        """Answer a validation, with HTTP 200 whatever the answer is.
+
+        A body that is no JSON object gets a 400 problem; one with a wrong member gets the
+        operator's own code for it.
+        """
+        self._authenticate(request)
+        with self._check_seconds.time():
+            body = await admission.read_body(request)
+            try:
+                asked = mpesa.validation(body)
+            except NoticeMalformed as malformed:
+                refusal = mpesa.refusal_of(malformed)
+                if refusal is None:
+                    _count("check", "malformed")
+                    return problems.answer(malformed, route=CHECK_PATH, money_state=MoneyState.NONE)
+                self._lines.write(
+                    _log.warning, "a validation was refused unread", **malformed.facts
+                )
+                code, counted = refusal, f"malformed_{refusal.value}"
+            else:
+                code, counted = await self._judge(asked)
+            _count("check", counted)
+            return _json(
+                mpesa.validation_reply(code, third_party_id=str(self._doors.numbers.next()))
+            )
+
+    async def confirm(self, request: web.Request) -> web.Response:
+        """Store a confirmation and acknowledge it.
+
+        New, repeated and conflicting notices get the same bytes: the operator could do nothing
+        with a difference. The inbox has quarantined and reported a conflict by then.
+        """
+        self._authenticate(request)
+        with self._confirm_seconds.time():
+            body = await admission.read_body(request)
+            received_at = self._doors.clock()
+            try:
+                notice = mpesa.notice(body)
+                # Every confirmation is stored; for an unknown short code no product is named, and
+                # the vend path makes a refund due of it.
+                product = self._doors.config.product_of(mpesa.OPERATOR, notice.short_code) or ""
+                # The inbox keeps what it was given though the caller goes away.
+                found = await self._doors.inbox.store(
+                    notice, product=product, received_at=received_at
+                )
+            except NoticeMalformed as malformed:
+                return await self._put_aside(body, malformed)
+            except InboxUnavailable:
+                _count("confirm", "unavailable")
+                raise
+            _count("confirm", _ANSWER_OF[type(found)])
+            return _json(mpesa.confirmation_reply())
+
+    def _authenticate(self, request: web.Request) -> None:
+        # The address first: from anywhere else, a right secret looks like a wrong one.
+        require_source(request, allowed=self._allowed, proxies=self._proxies)
+        require_secret(request.match_info["secret"], expected=self._settings.secret)
+
+    async def _put_aside(self, body: bytes, malformed: NoticeMalformed) -> web.Response:
+        kept = self._doors.inbox.quarantine(
+            operator=mpesa.OPERATOR,
+            reason=MALFORMED_REASON,
+            payload=body,
+            detail=", ".join(f"{name}={value}" for name, value in malformed.facts.items()),
+            transaction_id=None,
+            received_at=self._doors.clock(),
+        )
+        try:
+            # Shielded: the operator's hanging up must not lose the only copy.
+            await asyncio.shield(kept)
+        except InboxUnavailable:
+            _count("confirm", "unavailable")
+            raise
+        _count("confirm", "malformed")
+        return problems.answer(malformed, route=CONFIRM_PATH, money_state=MoneyState.HELD)
+
+    async def _judge(self, asked: ValidationRequest) -> tuple[ValidationCode, str]:
+        """Return the answer to a validation, and what it counts as.
+
+        Only the meter's own state needs the database.
+        """
+        code = self._code_by_rule(asked)
+        if code is not None:
+            return code, code.value
+        number = parse_meter_number(asked.account_reference)
+        found = await self._in_time(self._meter_code(number))
+        if found is not None:
+            return found, found.value
+        policy = self._settings.when_blind
+        blind = ValidationCode.ACCEPTED if policy == "accept" else ValidationCode.OTHER_ERROR
+        return blind, f"blind_{policy}"
+
+    def _code_by_rule(self, asked: ValidationRequest) -> ValidationCode | None:
+        """Return a refusal that needs no look-up, or None."""
+        product = self._doors.config.product_of(mpesa.OPERATOR, asked.short_code)
+        if product is None:
+            return ValidationCode.INVALID_SHORT_CODE
+        if product != "prepaid":
+            return ValidationCode.OTHER_ERROR
+        settings = self._settings
+        if not settings.amount_minor_min <= asked.amount_minor <= settings.amount_minor_max:
+            return ValidationCode.INVALID_AMOUNT
+        try:
+            parse_meter_number(asked.account_reference)
+        except Refused:
+            return ValidationCode.INVALID_ACCOUNT
+        return None
+
+    async def _meter_code(self, number: str) -> ValidationCode:
+        meters = await directory.find(self._doors.readers, [number])
+        if number not in meters:
+            return ValidationCode.INVALID_ACCOUNT
+        try:
+            require_active(meters[number])
+        except Refused:
+            return ValidationCode.INVALID_ACCOUNT
+        return ValidationCode.ACCEPTED
+
+    async def _in_time(
+        self, look_up: Coroutine[None, None, ValidationCode]
+    ) -> ValidationCode | None:
+        """Return what a look-up finds; None when the database is away or misses the deadline.
+
+        A late look-up is left behind and not awaited: a driver that waits for a frozen server to
+        take its cancel request would hold the operator's call with it.
+        """
+        task = asyncio.create_task(look_up)
+        done, _ = await asyncio.wait({task}, timeout=self._settings.validation_milliseconds / 1000)
+        why = "too slow"
+        if done:
+            try:
+                return task.result()
+            except _BLINDING as fault:
+                why = type(fault).__name__
+        else:
+            self._abandoned.add(task)
+            task.add_done_callback(self._forget)
+            task.cancel()
+        self._lines.write(
+            _log.warning, "a validation was answered without the database", why=why,
+            policy=self._settings.when_blind,
+        )  # fmt: skip
+        return None
+
+    def _forget(self, task: "asyncio.Task[ValidationCode]") -> None:
+        self._abandoned.discard(task)
+        if not task.cancelled():
+            task.exception()
+
+
+def _count(call: str, found: str) -> None:
+    metrics.callbacks.labels(mpesa.OPERATOR, call, found).inc()
+
+
+def _json(body: bytes) -> web.Response:
+    return web.Response(body=body, content_type="application/json")

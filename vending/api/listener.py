@@ -1,0 +1,298 @@
+"""The listening socket: so many connections, and so long for a request to arrive.
+
+aiohttp answers whole requests well, but lets a connection that sends half of one stay for an
+hour, and sets no bound to how many there are. So each connection gets a `Guard` between socket
+and aiohttp, which only notes times, and one sweep a second closes those that have overstayed.
+Accepting stops while the house is full: the kernel's queue holds who comes next.
+"""
+
+import asyncio
+import errno
+import logging
+import socket
+from enum import Enum, auto
+from typing import Final, cast
+
+from aiohttp import web
+
+from vending import log
+from vending.api.lines import LineLimit
+from vending.config import Server
+from vending.errors import Rejected
+
+IDLE_SECONDS: Final = 75.0
+"""A kept-alive connection without a request; a little longer than proxies keep theirs."""
+
+CROWDED_IDLE_SECONDS: Final = 1.0
+"""The same while the house is full: whoever does not ask makes room."""
+
+LINGER_SECONDS: Final = 2.0
+"""After refusing a body unread, how long to let it drain so that the refusal is not lost."""
+
+HEADER_BYTES_MAX: Final = 8_190
+HEADERS_MAX: Final = 64
+"""Each header line and their number. Operators and proxies send about ten short ones."""
+
+_UNREAD_MILLISECONDS = 30_000
+_BACKLOG = 1_024
+_ACCEPTS_AT_ONCE = 128
+_PAUSE_SECONDS = 0.5
+_SWEEP_SECONDS = 1.0
+_OUT_OF_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_TIMED_OUT = (
+    b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+)  # fmt: skip
+
+_log = log.get("api.listener")
+
+
+class AddressUnusable(Rejected):
+    """The server cannot listen at the configured address.
+
+    Another program may hold the port (`ss -ltnp` shows which), or the address is not this
+    machine's; change server.host or server.port, or stop the other program.
+    """
+
+    code = "address_unusable"
+
+
+class _State(Enum):
+    SENDING = auto()
+    ANSWERING = auto()
+    IDLE = auto()
+
+
+class Guard(asyncio.Protocol):
+    """Stands between a socket and aiohttp's protocol and notes what the client is doing since when.
+
+    A fresh connection counts as sending: it opened to ask something.
+    """
+
+    __slots__ = ("_ahead", "_inner", "_listener", "_now", "since", "state", "transport")
+
+    def __init__(self, inner: asyncio.Protocol, listener: "Listener") -> None:
+        self._inner = inner
+        self._listener = listener
+        self._now = asyncio.get_running_loop().time
+        self._ahead = False
+        self.transport: asyncio.Transport | None = None
+        self.state = _State.SENDING
+        self.since = self._now()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Let aiohttp begin."""
+        self.transport = cast(asyncio.Transport, transport)
+        self._inner.connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Note a request's first bytes, and pass them on."""
+        if self.state is _State.IDLE:
+            self.state, self.since = _State.SENDING, self._now()
+        elif self.state is _State.ANSWERING:
+            self._ahead = True
+        self._inner.data_received(data)
+
+    def request_received(self) -> None:
+        """Note that a request is here whole: from now on it is we who are slow."""
+        self.state, self._ahead = _State.ANSWERING, False
+
+    def answered(self, *, body_pending: bool) -> None:
+        """Note that a request has its answer; with its body pending it still counts as sending."""
+        if body_pending:
+            return
+        self.state = _State.SENDING if self._ahead else _State.IDLE
+        self.since = self._now()
+
+    def eof_received(self) -> bool | None:
+        """Pass on that the client sends no more."""
+        return self._inner.eof_received()
+
+    def pause_writing(self) -> None:
+        """Pass on that the client reads slowly."""
+        self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Pass on that the client reads again."""
+        self._inner.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell aiohttp, and make room."""
+        self._inner.connection_lost(exc)
+        self._listener.left(self)
+
+
+class Listener:
+    """Accepts connections for an application until `close`. Made by `listen`."""
+
+    def __init__(self, runner: web.AppRunner, sock: socket.socket, settings: Server) -> None:
+        self._runner = runner
+        self._socket = sock
+        self._settings = settings
+        self._loop = asyncio.get_running_loop()
+        self._guards: set[Guard] = set()
+        self._arriving: set[asyncio.Task[None]] = set()
+        self._accepting = False
+        self._closed = False
+        self._lines = LineLimit()
+        self._sweeper = asyncio.create_task(self._sweep_for_ever())
+        self.resume()
+
+    @property
+    def port(self) -> int:
+        """The TCP port; the one the kernel chose when 0 was configured."""
+        port: int = self._socket.getsockname()[1]
+        return port
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return len(self._guards) + len(self._arriving)
+
+    async def close(self) -> None:
+        """Accept no more, finish what is being answered (server.drain_seconds), end the rest."""
+        self._closed = True
+        self._pause()
+        self._socket.close()
+        self._sweeper.cancel()
+        await asyncio.gather(self._sweeper, *self._arriving, return_exceptions=True)
+        await self._runner.cleanup()
+
+    def resume(self) -> None:
+        """Accept again, if there is room."""
+        if not self._accepting and not self._closed and not self._full():
+            self._accepting = True
+            self._loop.add_reader(self._socket, self._accept)
+
+    def left(self, guard: Guard) -> None:
+        """Take note that a connection has ended."""
+        self._guards.discard(guard)
+        self.resume()
+
+    def _full(self) -> bool:
+        return self.connections >= self._settings.connections_max
+
+    def _pause(self) -> None:
+        if self._accepting:
+            self._accepting = False
+            self._loop.remove_reader(self._socket)
+
+    def _accept(self) -> None:
+        for _ in range(_ACCEPTS_AT_ONCE):
+            if self._full():
+                self._pause()
+                return
+            try:
+                connection, _address = self._socket.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            except OSError as fault:
+                if fault.errno not in _OUT_OF_ROOM:
+                    raise
+                self._pause()
+                self._loop.call_later(_PAUSE_SECONDS, self.resume)
+                self._lines.write(_log.error, "no room for a connection", fault=str(fault))
+                return
+            task = self._loop.create_task(self._welcome(connection))
+            self._arriving.add(task)
+            task.add_done_callback(self._arrived)
+
+    def _arrived(self, task: "asyncio.Task[None]") -> None:
+        self._arriving.discard(task)
+        self.resume()
+
+    async def _welcome(self, connection: socket.socket) -> None:
+        try:
+            connection.setblocking(False)
+            _, guard = await self._loop.connect_accepted_socket(self._guarded, connection)
+        except OSError:
+            connection.close()
+            return
+        if guard.transport is not None and not guard.transport.is_closing():
+            self._guards.add(guard)
+
+    def _guarded(self) -> Guard:
+        server = self._runner.server
+        assert server is not None  # noqa: S101 - `listen` has set the runner up
+        return Guard(server(), self)
+
+    async def _sweep_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(min(_SWEEP_SECONDS, self._settings.request_seconds / 4))
+            self._sweep()
+
+    def _sweep(self) -> None:
+        now = self._loop.time()
+        idle_max = CROWDED_IDLE_SECONDS if self._full() else IDLE_SECONDS
+        cut_off = 0
+        for guard in list(self._guards):
+            waited = now - guard.since
+            if guard.state is _State.SENDING and waited > self._settings.request_seconds:
+                cut_off += 1
+                _end(guard, farewell=_TIMED_OUT)
+            elif guard.state is _State.IDLE and waited > idle_max:
+                _end(guard, farewell=b"")
+        if cut_off:
+            self._lines.write(_log.warning, "unfinished requests were cut off", number=cut_off)
+
+
+def _end(guard: Guard, *, farewell: bytes) -> None:
+    """Close a connection; one whose client does not even read is dropped."""
+    transport = guard.transport
+    if transport is None:
+        return
+    if transport.get_write_buffer_size() or transport.is_closing():
+        transport.abort()
+        return
+    if farewell:
+        transport.write(farewell)
+    transport.close()
+
+
+async def listen(app: web.Application, settings: Server) -> Listener:
+    """Open the listening socket and serve `app` on it. Raises AddressUnusable."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        sock = socket.create_server((settings.host, settings.port), family=family, backlog=_BACKLOG)
+    except (OSError, OverflowError) as fault:
+        raise AddressUnusable(host=settings.host, port=settings.port, fault=str(fault)) from None
+    sock.setblocking(False)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        # Inherited by each connection: a client that stops reading is dropped by the kernel.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_MILLISECONDS)
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        auto_decompress=False,
+        lingering_time=LINGER_SECONDS,
+        logger=_aiohttp_faults(),
+        max_field_size=HEADER_BYTES_MAX,
+        max_line_size=HEADER_BYTES_MAX,
+        max_headers=HEADERS_MAX,
+        shutdown_timeout=settings.drain_seconds,
+    )
+    await runner.setup()
+    return Listener(runner, sock, settings)
+
+
+class _OneLine(logging.Handler):
+    """Turns what aiohttp reports about an unreadable request into one line without its text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines = LineLimit()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        fault = record.exc_info[0] if record.exc_info else None
+        self._lines.write(
+            _log.warning, "a request could not be read",
+            fault=fault.__name__ if fault is not None else record.levelname.lower(),
+        )  # fmt: skip
+
+
+def _aiohttp_faults() -> logging.Logger:
+    """Return the logger for aiohttp's own protocol, which knows only errors."""
+    logger = logging.getLogger("vending.api.listener")
+    logger.setLevel(logging.ERROR)
+    logger.propagate = False
+    logger.handlers = [_OneLine()]
+    return logger
