@@ -1,0 +1,336 @@
+"""The sequencer: takes whatever payments wait, runs the story on them, commits, goes on.
+
+One task owns the one connection that writes vends. There is no timer: while a batch commits, the
+next one gathers, so batches grow with the load and latency does not. The right to write is a lease
+row with an epoch that every batch moves; a second server waits as a stand-by, and a former owner
+that wakes up late writes nothing.
+
+Two lanes: payments as they arrive, and those that the sweep found left behind. When both wait, the
+second has a guaranteed share, so that a backlog drains while live customers are served.
+"""
+
+import asyncio
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from vending import log, metrics
+from vending.batch import Fence, Fenced
+from vending.clock import Clock
+from vending.numbering import Numbers
+from vending.payments.outcomes import Outcome
+from vending.payments.payment import Payment
+from vending.postgres.writer import DatabaseAway, Writer
+from vending.vend import Claim, Office, vend
+
+FRESH_MAX = 20_000
+"""Payments held in memory as they arrive: two seconds of work. The rest waits in the database."""
+
+SIDELINED_MAX = 5_000
+"""Payments held in memory that the sweep found; it brings more when these are done."""
+
+SIDELINED_SHARE = 0.3
+"""Part of a batch that the backlog gets while live payments wait too."""
+
+AWAY_SECONDS = 0.25
+"""Pause before the database is asked again: long enough not to spin, short against a payer."""
+
+# Taken when it is free or was ours before a restart; a live owner keeps it by every batch.
+TAKE_LEASE = """
+insert into sequencer_lease as lease (shard, owner, epoch, expires_at)
+values ($1, $2, 1, clock_timestamp() + make_interval(secs => $3))
+on conflict (shard) do update
+   set owner = excluded.owner, epoch = lease.epoch + 1, expires_at = excluded.expires_at
+ where lease.expires_at < clock_timestamp() or ($4 and lease.owner = excluded.owner)
+returning epoch
+"""
+
+RENEW_LEASE = """
+update sequencer_lease set expires_at = clock_timestamp() + make_interval(secs => $4)
+ where shard = $1 and owner = $2 and epoch = $3
+returning epoch
+"""
+
+GIVE_UP_LEASE = """
+update sequencer_lease set expires_at = clock_timestamp()
+ where shard = $1 and owner = $2 and epoch = $3
+"""
+
+PUT_ASIDE = """
+insert into quarantine (quarantine_id, operator, reason, transaction_id, payment_id, payload,
+                        digest, detail, received_at)
+values ($1, $2, 'cannot_be_vended', $3, $4, $5, $6, $7, $8)
+on conflict (operator, digest) do nothing
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """Which shard this server wants to own, under what name, and for how long at a time."""
+
+    shard: int
+    owner: str
+    seconds: int
+
+
+class Sequencer:
+    """Owns the vend lane of one shard for as long as `run` runs.
+
+    `open_office` is asked for the office before each batch, so that a newly loaded tariff counts
+    from the next batch on. `on_committed` hears of each committed batch and must not block.
+    """
+
+    def __init__(
+        self,
+        writer: Writer,
+        *,
+        lease: Lease,
+        batch_max: int,
+        open_office: Callable[[], Office],
+        clock: Clock,
+        numbers: Numbers,
+        on_committed: Callable[[Sequence[Outcome]], None],
+    ) -> None:
+        self._writer = writer
+        self._lease = lease
+        self._batch_max = batch_max
+        self._open_office = open_office
+        self._clock = clock
+        self._numbers = numbers
+        self._on_committed = on_committed
+        self._fresh: deque[Claim] = deque()
+        self._sidelined: deque[Claim] = deque()
+        self._held: set[tuple[int, int | None]] = set()
+        self._fence: Fence | None = None
+        self._work = asyncio.Event()
+        self._going = asyncio.Event()
+        self._going.set()
+        self._stop_asked = asyncio.Event()
+        self._renewed_at = 0.0
+        self._first_try = True
+        self._log = log.get("sequencer")
+
+    @property
+    def _stopping(self) -> bool:
+        return self._stop_asked.is_set()
+
+    @property
+    def running(self) -> bool:
+        """Whether this server has the right to write vends now."""
+        return self._fence is not None
+
+    @property
+    def waiting(self) -> int:
+        """How many payments are in memory and not yet decided."""
+        return len(self._held)
+
+    def room(self) -> int:
+        """Return how many more sidelined payments may be brought."""
+        return max(0, SIDELINED_MAX - len(self._sidelined)) if self.running else 0
+
+    def offer(self, payments: Sequence[Payment]) -> None:
+        """Hand over payments that have just been stored.
+
+        Those beyond what memory may hold are left to the sweep: they are on disk already.
+        """
+        for payment in payments[: max(0, FRESH_MAX - len(self._fresh))]:
+            claim = Claim(payment=payment, reference=payment.notice.account_reference)
+            self._hold(claim, self._fresh)
+        self._work.set()
+
+    def offer_swept(self, claims: Iterable[Claim]) -> None:
+        """Hand over what the sweep found undecided, and requests to reassign."""
+        for claim in claims:
+            self._hold(replace(claim, doubtful=True), self._sidelined)
+        self._work.set()
+
+    def pause(self) -> None:
+        """Let no batch begin until `resume`; payments are still taken in, and wait."""
+        self._going.clear()
+
+    def resume(self) -> None:
+        """Go on after `pause`."""
+        self._going.set()
+        self._work.set()
+
+    def stop(self) -> None:
+        """Finish what is in memory and give up the lease; then `run` ends."""
+        self._stop_asked.set()
+        self._going.set()
+        self._work.set()
+
+    async def run(self) -> None:
+        """Own the lane when it is free, and vend, until `stop`."""
+        while not (self._stopping and not (self._held and self.running)):
+            try:
+                if self._fence is None:
+                    await self._wait_for_lease()
+                else:
+                    await self._turn(self._fence)
+            except DatabaseAway as fault:
+                metrics.database_up.set(0)
+                self._log.warning("the vend lane waits for the database", fault=str(fault))
+                await asyncio.sleep(AWAY_SECONDS)
+            except Fenced as fault:
+                self._lose(fault)
+        await self._give_up()
+
+    async def _wait_for_lease(self) -> None:
+        lease = self._lease
+        rows = await self._writer.fetch(
+            TAKE_LEASE, lease.shard, lease.owner, lease.seconds, self._first_try
+        )
+        self._first_try = False
+        metrics.database_up.set(1)
+        if rows:
+            epoch = rows[0]["epoch"]
+            self._fence = Fence(
+                shard=lease.shard, owner=lease.owner, epoch=epoch, lease_seconds=lease.seconds
+            )
+            metrics.sequencer_owner.set(1)
+            self._log.info("this server vends", shard=lease.shard, epoch=epoch)
+            return
+        await _at_most(lease.seconds / 4, self._stop_asked)
+
+    async def _turn(self, fence: Fence) -> None:
+        """Vend one batch, or wait for work; either way keep the lease alive."""
+        claims = self._take() if self._going.is_set() else []
+        if claims:
+            self._renewed_at = _monotonic()
+            await self._settle(claims, fence)
+            return
+        if self._stopping:
+            return
+        if _monotonic() - self._renewed_at > self._lease.seconds / 3:
+            await self._renew(fence)
+        self._work.clear()
+        await _at_most(self._lease.seconds / 3, self._work)
+
+    def _take(self) -> list[Claim]:
+        """Return the next batch: live payments first, with the backlog's share kept for it."""
+        kept = min(len(self._sidelined), int(self._batch_max * SIDELINED_SHARE))
+        batch = _pop(self._fresh, self._batch_max - kept)
+        return batch + _pop(self._sidelined, self._batch_max - len(batch))
+
+    async def _settle(self, claims: list[Claim], fence: Fence) -> None:
+        """Vend a batch; one that fails is halved down to the payment that is to blame."""
+        parts = [claims]
+        while parts:
+            part = parts.pop()
+            try:
+                now = self._clock()
+                office = self._open_office()
+                decided = await vend(self._writer, part, fence=fence, office=office, now=now)
+            except (DatabaseAway, Fenced):
+                self._put_back(part, *parts)
+                raise
+            except Exception as fault:  # noqa: BLE001 -- one payment must never stop the lane
+                metrics.batch_failures.labels(type(fault).__name__).inc()
+                if len(part) > 1:
+                    doubtful = [replace(claim, doubtful=True) for claim in part]
+                    middle = len(part) // 2
+                    parts += [doubtful[middle:], doubtful[:middle]]
+                elif part[0].doubtful:
+                    await self._put_aside(part[0], fault, now=self._clock())
+                else:
+                    # It may be alone in its batch and merely decided already: look, then judge.
+                    parts.append([replace(part[0], doubtful=True)])
+            else:
+                self._done(part, decided, now=self._clock())
+
+    def _done(self, claims: list[Claim], decided: list[Outcome], *, now: datetime) -> None:
+        metrics.batch_payments.observe(len(claims))
+        for claim, outcome in zip(claims, decided, strict=True):
+            self._held.discard(_identity(claim))
+            metrics.outcomes.labels(str(outcome.kind), outcome.reason or "").inc()
+            waited = (now - claim.payment.received_at).total_seconds()
+            metrics.vend_seconds.observe(max(0.0, waited))
+        metrics.waiting_payments.set(len(self._held))
+        self._on_committed(decided)
+
+    async def _put_aside(self, claim: Claim, fault: Exception, *, now: datetime) -> None:
+        """Keep a payment that cannot be vended for a person, and let the others pass."""
+        notice = claim.payment.notice
+        number = claim.payment.payment_id
+        try:
+            await self._writer.fetch(
+                PUT_ASIDE,
+                self._numbers.next(),
+                notice.operator,
+                notice.transaction_id,
+                number,
+                notice.raw,
+                hashlib.sha256(b"%d:%d" % (number, claim.reassignment or 0)).digest(),
+                type(fault).__name__,
+                now,
+            )
+        except DatabaseAway:
+            self._put_back([claim])
+            raise
+        self._held.discard(_identity(claim))
+        metrics.quarantined.labels("cannot_be_vended").inc()
+        self._log.error(
+            "a payment cannot be vended and waits for a person",
+            payment_id=number,
+            transaction_id=notice.transaction_id,
+            fault=type(fault).__name__,
+            detail=str(fault),
+        )
+
+    def _put_back(self, *parts: list[Claim]) -> None:
+        """Keep claims whose batch may or may not be committed, first in their lane."""
+        for part in parts:
+            self._sidelined.extendleft(replace(claim, doubtful=True) for claim in reversed(part))
+
+    def _hold(self, claim: Claim, lane: deque[Claim]) -> None:
+        identity = _identity(claim)
+        if identity not in self._held:
+            self._held.add(identity)
+            lane.append(claim)
+
+    async def _renew(self, fence: Fence) -> None:
+        rows = await self._writer.fetch(
+            RENEW_LEASE, fence.shard, fence.owner, fence.epoch, fence.lease_seconds
+        )
+        metrics.database_up.set(1)
+        self._renewed_at = _monotonic()
+        if not rows:
+            raise Fenced(owner=fence.owner, epoch=fence.epoch)
+
+    def _lose(self, fault: Fenced) -> None:
+        """Stand by: the new owner's sweep finds what this server still held."""
+        self._log.warning("this server no longer vends", fault=str(fault))
+        metrics.sequencer_owner.set(0)
+        self._fence = None
+        self._fresh.clear()
+        self._sidelined.clear()
+        self._held.clear()
+
+    async def _give_up(self) -> None:
+        if self._fence is not None:
+            fence, self._fence = self._fence, None
+            metrics.sequencer_owner.set(0)
+            try:
+                await self._writer.fetch(GIVE_UP_LEASE, fence.shard, fence.owner, fence.epoch)
+            except DatabaseAway:
+                self._log.info("the lease runs out by itself")
+
+
+def _monotonic() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def _at_most(seconds: float, event: asyncio.Event) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)
+
+
+def _identity(claim: Claim) -> tuple[int, int | None]:
+    return claim.payment.payment_id, claim.reassignment
+
+
+def _pop(lane: deque[Claim], most: int) -> list[Claim]:
+    return [lane.popleft() for _ in range(min(most, len(lane)))]

@@ -1,0 +1,180 @@
+"""The sweep: finds paid and undecided payments that no hand-over brings, and requests to reassign.
+
+Recovery is the normal path: a crash between storing a payment and vending it leaves a payment
+without an outcome, and that is all the sweep looks for. It reads the last seconds often, the last
+quarter of an hour now and then, and all of history once at every start, on reading connections
+that the vend lane does not wait for.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+
+import asyncpg
+
+from vending import log, metrics
+from vending.clock import Clock
+from vending.numbering import EPOCH, first_at
+from vending.payments.payment import PayerKind, Payment, PaymentNotice
+from vending.postgres.pool import DatabaseUnavailable, Pool
+from vending.sequencer import Sequencer
+from vending.vend import Claim
+
+FOUND_MAX = 1_000
+"""Payments in one read: a few milliseconds of the database's time."""
+
+RECENT = timedelta(seconds=15)
+"""What the frequent look covers: longer than any hand-over takes."""
+
+LATELY = timedelta(minutes=20)
+"""What the occasional look covers: longer than any commit can hang."""
+
+LATELY_EVERY = timedelta(minutes=5)
+
+UNSURE_SECONDS = 1
+"""The youngest payments are left out: the hand-over is about to bring them."""
+
+WINDOW = timedelta(hours=6)
+"""History is read in windows of our time-ordered numbers, each a short range of two indexes."""
+
+AWAY_SECONDS = 1.0
+
+UNDECIDED = """
+select payment_id, operator, transaction_id, short_code, product, account_reference, amount_minor,
+       paid_at, received_at, payer, payer_kind, raw
+  from payment
+ where payment_id >= $1 and payment_id < $2
+   and not exists (select from outcome where outcome.payment_id = payment.payment_id)
+   and not exists (select from quarantine
+                    where quarantine.payment_id = payment.payment_id and resolved_at is null)
+ order by payment_id
+ limit $3
+"""
+
+FIRST_PAYMENT = "select min(payment_id) as payment_id from payment"
+
+# Requests wait here until the sequencer settles them; the payment comes along.
+REQUESTED = """
+select reassignment_id, reassignment.meter_number, payment.payment_id, operator, transaction_id,
+       short_code, product, account_reference, amount_minor, paid_at, received_at, payer,
+       payer_kind, raw
+  from reassignment
+  join payment on payment.payment_id = reassignment.payment_id
+ where settled_at is null
+ order by requested_at
+ limit $1
+"""
+
+
+class Sweep:
+    """Looks for undecided payments for as long as `run` runs."""
+
+    def __init__(
+        self, readers: Pool, sequencer: Sequencer, *, clock: Clock, every: timedelta
+    ) -> None:
+        self._readers = readers
+        self._sequencer = sequencer
+        self._clock = clock
+        self._every = every
+        self._stopped = asyncio.Event()
+        self._log = log.get("sweep")
+
+    def stop(self) -> None:
+        """End `run` at its next rest."""
+        self._stopped.set()
+
+    async def run(self) -> None:
+        """Look, rest, look again; a database that is away is asked again a second later."""
+        since: datetime | None = None
+        lately_at = self._clock()
+        while not self._stopped.is_set():
+            now = self._clock()
+            try:
+                if not self._sequencer.running:
+                    since = None
+                    await self._rest(self._every.total_seconds())
+                    continue
+                if since is None:
+                    since = await self._beginning()
+                elif now - lately_at >= LATELY_EVERY:
+                    since, lately_at = now - LATELY, now
+                await self._look(since, now)
+                await self._requests()
+                since = now - RECENT
+            except (DatabaseUnavailable, asyncpg.PostgresError, asyncpg.InterfaceError, OSError,
+                    TimeoutError) as fault:  # fmt: skip
+                self._log.warning("the sweep cannot read", fault=type(fault).__name__)
+                await self._rest(AWAY_SECONDS)
+                continue
+            await self._rest(self._every.total_seconds())
+
+    async def _beginning(self) -> datetime:
+        """Return the instant from which history is read after this server became the owner."""
+        first = await self._readers.fetchval(FIRST_PAYMENT)
+        return EPOCH if first is None else EPOCH + timedelta(milliseconds=first >> 22)
+
+    async def _look(self, since: datetime, now: datetime) -> None:
+        oldest: datetime | None = None
+        until = now - timedelta(seconds=UNSURE_SECONDS)
+        while since < until and not self._stopped.is_set():
+            upto = min(since + WINDOW, until)
+            async for payment in self._undecided(since, upto):
+                oldest = min(oldest or payment.received_at, payment.received_at)
+            since = upto
+        age = (now - oldest).total_seconds() if oldest else 0.0
+        metrics.oldest_waiting_seconds.set(age)
+
+    async def _undecided(self, since: datetime, upto: datetime) -> AsyncIterator[Payment]:
+        """Offer the undecided payments of a window as the sequencer has room, and yield them."""
+        start, end = first_at(since), first_at(upto)
+        while not self._stopped.is_set() and self._sequencer.running:
+            room = min(FOUND_MAX, self._sequencer.room())
+            if not room:
+                await self._rest(0.05)
+                continue
+            rows = await self._readers.fetch(UNDECIDED, start, end, room)
+            payments = [_payment(row) for row in rows]
+            self._sequencer.offer_swept(
+                Claim(payment=one, reference=one.notice.account_reference) for one in payments
+            )
+            for payment in payments:
+                yield payment
+            if len(rows) < room:
+                return
+            start = payments[-1].payment_id + 1
+
+    async def _requests(self) -> None:
+        rows = await self._readers.fetch(REQUESTED, FOUND_MAX)
+        self._sequencer.offer_swept(
+            Claim(
+                payment=_payment(row),
+                reference=row["meter_number"],
+                reassignment=row["reassignment_id"],
+            )
+            for row in rows
+        )
+
+    async def _rest(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._stopped.wait(), seconds)
+        except TimeoutError:
+            return
+
+
+def _payment(row: asyncpg.Record) -> Payment:
+    return Payment(
+        payment_id=row["payment_id"],
+        product=row["product"],
+        received_at=row["received_at"],
+        notice=PaymentNotice(
+            operator=row["operator"],
+            transaction_id=row["transaction_id"],
+            short_code=row["short_code"],
+            account_reference=row["account_reference"],
+            amount_minor=row["amount_minor"],
+            paid_at=row["paid_at"],
+            payer=row["payer"],
+            payer_kind=PayerKind(row["payer_kind"]),
+            raw=row["raw"],
+        ),
+    )
