@@ -1,0 +1,1 @@
+"""A small outside world to run the server against: it shares no code with what it tests."""
