@@ -125,7 +125,7 @@ def luhn_digit(digits: str) -> str:
     return str(-total % 10)
 
 
-def keys() -> tuple[DemoKey, ...]:
+def demo_keys() -> tuple[DemoKey, ...]:
     """Make a vending key for each supply group, from the system's own randomness."""
     return tuple(
         DemoKey(
