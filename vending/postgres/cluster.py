@@ -8,6 +8,7 @@ own, because a Ctrl-C meant for us must not stop it before we have finished with
 
 import asyncio
 import ctypes
+import errno
 import os
 import shutil
 import signal
@@ -30,10 +31,10 @@ OWNER = "stima"
 LOG_BYTES_MAX = 10_000_000
 """A log longer than this at a start is set aside as ``.log.1``: months of checkpoints."""
 
-_POLL_SECONDS = 0.02
-_QUIT_SECONDS_MAX = 10.0
-"""After SIGQUIT PostgreSQL itself kills what hangs within 5 s; then nothing is left to wait for."""
+FREE_BYTES_MIN = 1_000_000
+"""With less PostgreSQL cannot even write why it fails, when its log is on the same disk."""
 
+_POLL_SECONDS = 0.02
 _LOG_LINES_TOLD = 12
 _PR_SET_PDEATHSIG = 1
 
@@ -103,6 +104,11 @@ class Cluster:
         self._child: subprocess.Popen[bytes] | None = None
 
     @property
+    def started(self) -> bool:
+        """Return whether what runs, if anything does, was started here and not joined."""
+        return self._child is not None
+
+    @property
     def alive(self) -> bool:
         """Return whether the process that serves this directory still runs; collect ours if not."""
         if self._child is not None:
@@ -159,7 +165,7 @@ class Cluster:
         words = _last_words(self._site.log, self._pass_on(said))
         if "pre-existing shared memory" in words:
             return None  # backends of a killed postmaster are still leaving
-        if "No space left on device" in words:
+        if _says_full(words) or shutil.disk_usage(self._site.data_dir).free < FREE_BYTES_MIN:
             raise DiskFull(data_dir=self._site.data_dir, log=words)
         raise PostgresDidNotStart(
             data_dir=self._site.data_dir, exit_status=child.returncode, log=words
@@ -176,24 +182,31 @@ class Cluster:
                 said += len(line)
         return said
 
-    async def stop(self, *, seconds_max: float) -> None:
+    async def stop(self, *, seconds_max: float, quit_seconds_max: float) -> None:
         """Stop PostgreSQL: fast, then at once, then by force; the data is safe in each case."""
         running = postmaster.running(self._site.data_dir)
         pid = self._child.pid if self._child is not None and self.alive else None
         pid = pid or (running.pid if running else None)
         for what, seconds in (
             (signal.SIGINT, seconds_max),
-            (signal.SIGQUIT, _QUIT_SECONDS_MAX),
-            (signal.SIGKILL, _QUIT_SECONDS_MAX),
+            (signal.SIGQUIT, quit_seconds_max),
+            (signal.SIGKILL, quit_seconds_max),
         ):
             if pid is None or not postmaster.tell(pid, what):
                 break
             if what is not signal.SIGINT:
                 self._say(f"PostgreSQL was slow to stop; sent it {what.name}")
+                postmaster.tell(pid, signal.SIGCONT)  # one that was frozen hears nothing else
             if await self._gone(seconds):
                 break
         if self._child is not None:
             self._child.poll()
+            self._child = None
+
+    def leave_running(self) -> None:
+        """Let go of a PostgreSQL that others still use: it is no longer ours to collect."""
+        if self._child is not None:
+            self._child.returncode = 0  # else Python warns that a child was forgotten
             self._child = None
 
     async def _gone(self, seconds_max: float) -> bool:
@@ -240,7 +253,7 @@ def _make(site: Site) -> None:
             site.account, [site.binaries.bin_dir / "initdb", *_initdb_options(site, fresh)]
         )
         if made.returncode != 0:
-            kind = DiskFull if "No space left on device" in made.stdout else PostgresDidNotStart
+            kind = DiskFull if _says_full(made.stdout) else PostgresDidNotStart
             raise kind(data_dir=target, log=made.stdout.strip())
         if fresh != target:
             fresh.rename(target)
@@ -307,6 +320,10 @@ def _die_with_starter() -> None:
     """Ask the kernel to end a throw-away cluster with the process that made it."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT)
+
+
+def _says_full(words: str) -> bool:
+    return os.strerror(errno.ENOSPC) in words
 
 
 def _last_words(log: Path, since: int) -> str:

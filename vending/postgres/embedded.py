@@ -18,6 +18,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -61,7 +62,8 @@ class EmbeddedSettings:
     `service_home` is used only as root, for what PostgreSQL's own account cannot reach otherwise:
     a copy of the programs, and the data when `data_dir` lies in a private home; `data_dir` is then
     a symbolic link to it. `options` are further PostgreSQL settings; they win over ours, except
-    that nothing turns durability off.
+    that nothing turns durability off. A stop that takes longer than `stop_seconds_max` becomes an
+    immediate one; PostgreSQL then ends what hangs within 5 s, so `quit_seconds_max` is above that.
     """
 
     data_dir: Path
@@ -73,6 +75,7 @@ class EmbeddedSettings:
     durable: bool = True
     start_seconds_max: float = 600.0
     stop_seconds_max: float = 60.0
+    quit_seconds_max: float = 10.0
     options: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -91,6 +94,11 @@ async def running(
     cluster = Cluster(site, say)
     occupancy = Occupancy(site.data_dir)
     limit = settings.start_seconds_max
+    stop = partial(
+        cluster.stop,
+        seconds_max=settings.stop_seconds_max,
+        quit_seconds_max=settings.quit_seconds_max,
+    )
     async with occupancy.starting(seconds_max=limit):
         occupancy.enter()
         try:
@@ -98,8 +106,8 @@ async def running(
             dsn = _dsn(found, settings.database, site.data_dir)
             await _make_database(dsn, settings.database)
         except BaseException:
-            if occupancy.leave():
-                await cluster.stop(seconds_max=settings.stop_seconds_max)
+            if occupancy.leave() and cluster.started:
+                await stop()
             raise
     watch = asyncio.create_task(_watch(cluster, occupancy, limit, say))
     try:
@@ -109,7 +117,9 @@ async def running(
         await asyncio.wait({watch})
         async with occupancy.starting(seconds_max=settings.stop_seconds_max):
             if occupancy.leave():
-                await cluster.stop(seconds_max=settings.stop_seconds_max)
+                await stop()
+            else:
+                cluster.leave_running()
 
 
 def application_dsn(owner_dsn: str) -> str:
@@ -128,8 +138,8 @@ async def _watch(
     pause = _WATCH_SECONDS
     while True:
         await asyncio.sleep(pause)
-        pause = _WATCH_SECONDS
         if cluster.alive:
+            pause = _WATCH_SECONDS
             continue
         say("PostgreSQL has died; starting it again")
         try:
@@ -137,7 +147,7 @@ async def _watch(
                 await cluster.ensure(seconds_max=limit)
         except (VendingError, OSError) as error:
             say(f"PostgreSQL did not come back, trying again: {error}")
-            pause = _RETRY_SECONDS_MAX
+            pause = min(pause * 2, _RETRY_SECONDS_MAX)
 
 
 def _say_nothing(_line: str) -> None:

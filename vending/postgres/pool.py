@@ -8,7 +8,7 @@ then asks for it by its own reference on a new connection.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg
@@ -32,7 +32,19 @@ READ_SECONDS_MAX = 5.0
 
 _SESSION = {"TimeZone": "UTC", "application_name": "stima"}
 
-_LOST = (asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, OSError)
+ROLLBACK_SECONDS_MAX = 2.0
+"""A rollback is a formality: when it takes longer the socket is dropped, which does the same."""
+
+COMMIT_SECONDS_MAX = 30.0
+"""A commit that waits for its standby may be slow; nobody waits for an answer longer than this."""
+
+_LOST = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+    OSError,
+)
 """The server went away, or ended us, before it answered: what it did is not known."""
 
 
@@ -62,7 +74,7 @@ async def connect(dsn: str) -> Connection:
     """
     try:
         return await asyncpg.connect(dsn, timeout=CONNECT_SECONDS_MAX, server_settings=_SESSION)
-    except (*_LOST, TimeoutError, asyncpg.CannotConnectNowError) as error:
+    except (*_LOST, TimeoutError, asyncpg.TooManyConnectionsError) as error:
         raise DatabaseUnavailable(reason=type(error).__name__) from error
 
 
@@ -92,7 +104,7 @@ async def create(
 async def transaction(connection: Connection) -> AsyncIterator[Connection]:
     """Hold one transaction: committed at the end of the block, rolled back by an exception.
 
-    A connection that breaks during the COMMIT itself raises CommitUnknown.
+    A connection that breaks or stalls during the COMMIT itself raises CommitUnknown.
     """
     held = connection.transaction()
     await held.start()
@@ -100,12 +112,10 @@ async def transaction(connection: Connection) -> AsyncIterator[Connection]:
         yield connection
     except BaseException:
         if not connection.is_closed():
-            await held.rollback()
+            with suppress(CommitUnknown):  # nothing was committed, whatever became of the socket
+                await within(ROLLBACK_SECONDS_MAX, held.rollback(), connection=connection)
         raise
-    try:
-        await held.commit()
-    except _LOST as error:
-        raise CommitUnknown(reason=type(error).__name__) from error
+    await within(COMMIT_SECONDS_MAX, held.commit(), connection=connection)
 
 
 async def within(seconds_max: float, write: Awaitable[T], *, connection: Connection) -> T:
