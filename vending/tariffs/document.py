@@ -36,6 +36,9 @@ WH_PER_KWH = 1000
 TEXT_MAX = 1_000_000
 """Characters in a tariff file; the largest shipped one has a few thousand."""
 
+YEAR_MIN, YEAR_MAX = 1900, 2999
+"""Years that a tariff can be about: beyond them is a slip of the keyboard."""
+
 _DECIMAL = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,12})?")
 
 Decimal = str | int
@@ -155,7 +158,9 @@ def parse(text: str) -> TariffDocument:
         raise TariffMalformed(where="file", why=f"it is longer than {TEXT_MAX} characters")
     try:
         tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
+        # Besides its own error, tomllib lets through what a number of thousands of digits or
+        # brackets without end come to.
         raise TariffMalformed(where="file", why=str(error)) from None
     _refuse_floats(tables, "")
     try:
@@ -184,7 +189,7 @@ def _refuse_floats(value: Any, where: str) -> None:
 
 
 def _tariff(file: _File) -> Tariff:
-    effective_from = file.effective_from.astimezone(UTC)
+    effective_from = _utc(file.effective_from, where="effective_from")
     try:
         zone = ZoneInfo(file.time_zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -263,7 +268,7 @@ def _rate(table: _Rate, kind: ChargeKind, effective_from: datetime, where: str) 
         value /= 100
     else:
         value *= MINOR_PER_UNIT
-    starts = effective_from if table.starts is None else table.starts.astimezone(UTC)
+    starts = effective_from if table.starts is None else _utc(table.starts, where=where)
     return Rate(starts=starts, value=value, taxable=table.taxable)
 
 
@@ -272,7 +277,7 @@ def _example(table: _Example) -> Example:
     history = tuple(_wh(months, where=where) for months in table.usage.history_kwh)
     return Example(
         name=table.name,
-        at=table.at.astimezone(UTC),
+        at=_utc(table.at, where=where),
         solve=table.solve,
         tender_minor=_minor(table.tender, where=where),
         energy_wh=_wh(table.energy_kwh, where=where),
@@ -287,6 +292,12 @@ def _example(table: _Example) -> Example:
         exact_kwh=table.exact_kwh,
         lines={code: _minor(amount, where=where) for code, amount in table.lines.items()},
     )
+
+
+def _utc(instant: datetime, *, where: str) -> datetime:
+    if not YEAR_MIN <= instant.year <= YEAR_MAX:
+        raise TariffMalformed(where=where, why=f"the year {instant.year} is mistyped")
+    return instant.astimezone(UTC)
 
 
 def _exact(number: Decimal, *, where: str) -> Fraction:
