@@ -74,6 +74,15 @@ class MigrationOutOfOrder(Inconsistent):
     code = "migration_out_of_order"
 
 
+class SchemaOlder(VendingError):
+    """The database has not been migrated to this version of the server.
+
+    Run `vending migrate` with the owner's address first.
+    """
+
+    code = "schema_older"
+
+
 class SchemaNewer(VendingError):
     """The database was migrated by a newer version of the server.
 
@@ -120,6 +129,21 @@ async def migrate(
         for migration in waiting:
             await _apply(connection, migration, now)
     return [migration.name for migration in waiting]
+
+
+async def require_current(database: str | Connection, *, directory: Path = DIRECTORY) -> None:
+    """Raise SchemaOlder or SchemaNewer unless the database has exactly these migrations.
+
+    For a server that may not migrate: it needs no more than the right to read.
+    """
+    async with _connected(database) as connection:
+        try:
+            rows = await connection.fetch(READ_APPLIED)
+        except asyncpg.UndefinedTableError:
+            rows = []
+    waiting = missing(read(directory), {row["version"]: row["checksum"] for row in rows})
+    if waiting:
+        raise SchemaOlder(missing=", ".join(migration.name for migration in waiting))
 
 
 def read(directory: Path) -> list[Migration]:

@@ -143,7 +143,7 @@ async def load(db: asyncpg.Connection, toml_text: str, *, now: datetime) -> Tari
     )
 
 
-async def read(db: asyncpg.Connection) -> Catalogue:
+async def read(db: asyncpg.Connection | asyncpg.Pool) -> Catalogue:
     """Return the catalogue of every version loaded so far."""
     rows = await db.fetch(SELECT_VERSIONS)
     return Catalogue(parse(row["source"]).tariff for row in rows)

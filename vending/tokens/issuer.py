@@ -115,7 +115,7 @@ class CoreIssuer:
         return [
             TokenRefused(meter_number=order.meter.meter_number, rule=one.code)
             if isinstance(one, sts_core.StsError)
-            else Token(one.digits, one.amount, one.tid)
+            else Token(one.digits, one.amount, order.tid)
             for order, one in zip(orders, issued, strict=True)
         ]
 

@@ -24,7 +24,6 @@ from vending.errors import Rejected, Unavailable
 
 _SALT_BYTES = 16
 _NONCE_BYTES = 12
-_KDF = {"iterations": 3, "lanes": 4, "memory_cost": 64 * 1024}
 
 
 class KeyStoreMissing(Unavailable):
@@ -174,7 +173,8 @@ def _slot(description: Description) -> tuple[str, int, int]:
 
 
 def _cipher(passphrase: str, salt: bytes) -> AESGCM:
-    return AESGCM(Argon2id(salt=salt, length=32, **_KDF).derive(passphrase.encode()))
+    kdf = Argon2id(salt=salt, length=32, iterations=3, lanes=4, memory_cost=64 * 1024)
+    return AESGCM(kdf.derive(passphrase.encode()))
 
 
 def _load(ring: sts_core.KeyRing, description: Description, key: bytearray) -> str:

@@ -103,6 +103,7 @@ create table sequencer_lease (
     batches    bigint      not null default 0
 ) with (fillfactor = 10);
 
+grant select on schema_migrations to stima_app;
 grant select, insert on payment, quarantine, reassignment to stima_app;
 grant select, insert, update on outcome, sequencer_lease to stima_app;
 grant update (settled_at, result) on reassignment to stima_app;
