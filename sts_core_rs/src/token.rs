@@ -3,7 +3,7 @@
 //! These functions know the rules of the token alone. The rules about keys (expiry, default keys,
 //! withdrawn algorithms) are the ring's, see [`crate::ring`].
 
-use crate::amount::{encode_amount, encode_currency};
+use crate::amount::{decode_amount, encode_amount, encode_currency};
 use crate::block::{self, CREDIT, MANAGEMENT, METER_TEST};
 use crate::digits::Token;
 use crate::error::{Result, StsError};
@@ -127,6 +127,20 @@ impl Management {
                 return Err(StsError::FieldOutOfRange { limit: 1023 });
             }
             Self::Extended { index, value } => (10, u16::from(index) << 10 | value),
+        })
+    }
+}
+
+impl Management {
+    /// What the token really carries: the watts of a limit after rounding up, else the raw value.
+    ///
+    /// # Errors
+    /// As [`Management::fields`].
+    pub fn carried(&self) -> Result<u32> {
+        let (_, field) = self.fields()?;
+        Ok(match self {
+            Self::MaximumPowerLimit(_) | Self::PhasePowerUnbalanceLimit(_) => decode_amount(field),
+            _ => field.into(),
         })
     }
 }

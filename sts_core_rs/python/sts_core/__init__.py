@@ -112,6 +112,7 @@ class CreditOrder(NamedTuple):
 
 __all__ = [
     "AMOUNT_MAX_TENTHS",
+    "IDENTIFIER_MAX",
     "Acceptance",
     "AlgorithmNeedsDkga04",
     "AlgorithmUnknown",
@@ -133,7 +134,6 @@ __all__ = [
     "Dkga03Unsupported",
     "DrnCheckDigit",
     "FieldOutOfRange",
-    "IDENTIFIER_MAX",
     "IdentifierExhausted",
     "IdentifierOutOfRange",
     "IssuedKeyChange",

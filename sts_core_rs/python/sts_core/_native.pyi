@@ -1,4 +1,5 @@
 """Types of the compiled core."""
+# ruff: noqa: PYI021 - the module is compiled, so its documentation lives here
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -175,6 +176,10 @@ class DecoderKey:
         """Make a token of the register family from its raw fields."""
     def content_token(self, *, token_class: int, subclass: int, content: int) -> IssuedToken:
         """Make a token of class 0 or 2 from its raw 44 bits."""
+    def management(
+        self, *, kind: str, tid: int, rnd: int, value: int = ..., index: int | None = None
+    ) -> IssuedToken:
+        """Make a management token; the kinds are those of :meth:`KeyRing.issue_management`."""
     def key_change(
         self,
         new_key: DecoderKey,
@@ -464,7 +469,7 @@ def meter_test_control(number: int, *, subclass: int = ...) -> int:
     """Find the control field of one test, 0 for all."""
 
 def token_identifier(at: datetime, *, base_date: str, after: int | None = None) -> int:
-    """Number a token made at an aware instant, above the last one of its meter, never 00:01."""
+    """Return the identifier of an aware instant: above its meter's last, never 00:01."""
 
 def special_reserved_identifier(at: datetime, *, base_date: str) -> int:
     """Return the reserved identifier, 00:01, of the day of an instant."""

@@ -3,6 +3,7 @@
 use super::arguments::{
     Whole, decoder_key_name, key_bytes, meter_key, refuse_copy,
 };
+use super::ring::management;
 use super::tokens::{IssuedToken, issued};
 use crate::attributes::{Algorithm, Derivation};
 use crate::error::StsError;
@@ -141,6 +142,21 @@ impl DecoderKey {
         let made =
             token::encrypted(&self.key, class, subclass.subclass()?, content.unsigned())?;
         Ok(issued(made, 0, None))
+    }
+
+    #[pyo3(signature = (*, kind, tid, rnd, value = Whole(0), index = None))]
+    fn management(
+        &self,
+        kind: &str,
+        tid: Whole,
+        rnd: Whole,
+        value: Whole,
+        index: Option<Whole>,
+    ) -> PyResult<IssuedToken> {
+        let order = management(kind, value, index)?;
+        let tid = tid.tid()?;
+        let made = token::management(&self.key, &order, tid, rnd.rnd()?)?;
+        Ok(issued(made, order.carried()?.into(), Some(tid)))
     }
 
     #[pyo3(signature = (new_key, *, sgc, krn, ti, key_type, ken, rollover, tokens))]

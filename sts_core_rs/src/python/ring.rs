@@ -242,14 +242,7 @@ impl KeyRing {
         let tid = tid.tid()?;
         let key_type = optional_key_type(key_type)?;
         let made = self.read().issue_management(&to, key_type, &order, tid, rnd.rnd()?)?;
-        let (_, field) = order.fields()?;
-        let carried = match order {
-            Management::MaximumPowerLimit(_) | Management::PhasePowerUnbalanceLimit(_) => {
-                crate::decode_amount(field).into()
-            }
-            _ => field.into(),
-        };
-        Ok(issued(made, carried, Some(tid)))
+        Ok(issued(made, order.carried()?.into(), Some(tid)))
     }
 
     #[pyo3(signature = (
@@ -331,7 +324,7 @@ fn credit_order(order: &Bound<'_, PyAny>) -> PyResult<Result<CreditOrder, StsErr
 }
 
 /// A management order by the name of its kind.
-fn management(kind: &str, value: Whole, index: Option<Whole>) -> PyResult<Management> {
+pub(super) fn management(kind: &str, value: Whole, index: Option<Whole>) -> PyResult<Management> {
     let number = |limit: u16| {
         let index = index.map_or(0, |index| index.0);
         u16::try_from(index)
