@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Literal
 
 from vending.errors import Refused
+from vending.meters.check_digits import LENGTHS, luhn_digit, luhn_holds
 
 MeterStatus = Literal["active", "blocked", "removed"]
 DebtMode = Literal["percent", "fixed", "all"]
@@ -22,8 +23,6 @@ _ISSUER_OF_11 = "600727"
 _ISSUER_OF_13 = "0000"
 _PAN_DIGITS = 18
 _SEPARATORS = re.compile(r"[\s\-\u2010-\u2015]+")
-_PLAIN = bytes.maketrans(b"0123456789", bytes(range(10)))
-_DOUBLED = bytes.maketrans(b"0123456789", bytes((0, 2, 4, 6, 8, 1, 3, 5, 7, 9)))
 
 
 class MeterNumberMalformed(Refused):
@@ -63,20 +62,6 @@ class MeterRemoved(Refused):
     code = "meter_removed"
 
 
-def luhn_holds(digits: bytes) -> bool:
-    """Whether ASCII digits end in their Luhn check digit (ISO/IEC 7812-1, annex B)."""
-    return (
-        sum(digits[-1::-2].translate(_PLAIN)) + sum(digits[-2::-2].translate(_DOUBLED))
-    ) % 10 == 0
-
-
-def luhn_digit(digits: str) -> str:
-    """Return the check digit to put behind ASCII digits."""
-    body = digits.encode("ascii")
-    total = sum(body[-1::-2].translate(_DOUBLED)) + sum(body[-2::-2].translate(_PLAIN))
-    return str(-total % 10)
-
-
 def parse_meter_number(text: str) -> str:
     """Return the DRN (11 or 13 digits) in what a person or a file gave as a meter number.
 
@@ -90,7 +75,7 @@ def parse_meter_number(text: str) -> str:
         raise MeterNumberMalformed(reason="not_digits")
     if len(digits) == _PAN_DIGITS:
         digits = _drn_of_pan(digits)
-    elif len(digits) not in {11, 13}:
+    elif len(digits) not in LENGTHS:
         raise MeterNumberMalformed(reason="length", length=len(digits))
     if not luhn_holds(digits.encode("ascii")):
         raise MeterNumberMalformed(reason="check_digit")
