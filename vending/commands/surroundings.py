@@ -1,0 +1,55 @@
+"""What every command shares: the settings, the database, the event loop, the console."""
+
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import asyncpg
+import uvloop
+from cyclopts import Parameter
+from rich.console import Console
+
+from vending import config, log
+from vending.config import Config
+from vending.postgres import database, pool
+from vending.postgres.database import Database
+
+T = TypeVar("T")
+
+ConfigFile = Annotated[
+    Path | None, Parameter(name="--config", help="Settings file; default: STIMA_CONFIG.")
+]
+"""The option that every command has."""
+
+console = Console(highlight=False)
+
+
+def settings(file: Path | None) -> Config:
+    """Read the settings and set up logging. Raises ConfigInvalid."""
+    read = config.read(file)
+    log.configure(level=read.log.level, form=read.log.format)
+    return read
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a command's work on the production event loop."""
+    return uvloop.run(work)
+
+
+@asynccontextmanager
+async def opened(read: Config) -> AsyncIterator[Database]:
+    """Yield the database; the embedded one joins a running server or runs for the command."""
+    async with database.opened(read.database) as base:
+        yield base
+
+
+@asynccontextmanager
+async def connected(read: Config) -> AsyncIterator[asyncpg.Connection]:
+    """Yield a connection to the database as the application's role."""
+    async with opened(read) as base:
+        db = await pool.connect(base.dsn)
+        try:
+            yield db
+        finally:
+            await db.close()
