@@ -10,7 +10,7 @@ from datetime import datetime
 
 from vending.errors import Inconsistent
 
-SUSPENSE = "suspense.refund_due"
+SUSPENSE = "suspense:refund_due"
 """Money that found no meter: it is owed to the payer until it is reassigned or refunded."""
 
 
@@ -50,7 +50,7 @@ class Entry:
 
 def collection(operator: str, short_code: str) -> str:
     """Return the account of the money an operator holds for us on a short code."""
-    return f"collection.{operator}.{short_code}"
+    return f"collection:{operator}:{short_code}"
 
 
 def of_sale(
