@@ -1,7 +1,7 @@
 """The chart of accounts: codes for people, small numbers for rows.
 
 A code goes from the general to the particular: ``collection:mpesa:888880`` is the money an
-operator holds for us, ``suspense:refund_due`` what we owe payers, and ``revenue:...``, ``levy:...``,
+operator holds for us, ``suspense:refund_due`` what we owe payers; ``revenue:...``, ``levy:...``,
 ``tax:...``, ``debt:...`` and ``rounding`` are where receipt lines go (the tariff names them).
 """
 

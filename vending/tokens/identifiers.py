@@ -38,9 +38,10 @@ def next_identifier(at: datetime, *, tid_base: int, after: int) -> int:
     `after` is the last identifier used on this base date, 0 when there is none. Raises
     IdentifiersExhausted outside the 24 bits.
     """
-    tid = max((at - BASE_DATES[tid_base]) // _MINUTE, after + 1)
+    minute = (at - BASE_DATES[tid_base]) // _MINUTE
+    tid = max(minute, after + 1)
     if tid % _MINUTES_A_DAY == _RESERVED_MINUTE:
         tid += 1
-    if not 0 < tid <= TID_MAX:
+    if minute < 0 or tid > TID_MAX:
         raise IdentifiersExhausted(tid_base=tid_base)
     return tid
