@@ -3,7 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
-from vending.meters.meter import Meter, luhn_digit
+from vending.meters.check_digits import luhn_digit
+from vending.meters.meter import Meter
 from vending.payments.payment import PayerKind, Payment, PaymentNotice
 
 SGC = "201457"

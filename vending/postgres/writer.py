@@ -51,13 +51,19 @@ class Writer:
         """
         async with self._turn:
             try:
-                if self._db is None or self._db.is_closed():
-                    self._db = await pool.connect(self._dsn)
-                answer = self._db.fetch(query, *args)
-                return await pool.within(self._seconds, answer, connection=self._db)
+                db = await self._connected()
+                return await pool.within(self._seconds, db.fetch(query, *args), connection=db)
             except UNFIT as fault:
                 self.drop()
                 raise DatabaseAway(fault=type(fault).__name__) from fault
+
+    async def _connected(self) -> Connection:
+        if self._db is None or self._db.is_closed():
+            try:
+                self._db = await pool.connect(self._dsn)
+            except asyncpg.PostgresError as fault:  # it answers, and will not let us in
+                raise DatabaseUnavailable(reason=type(fault).__name__) from fault
+        return self._db
 
     def drop(self) -> None:
         """Let go of the connection, if there is one; the next statement opens another."""
