@@ -33,8 +33,9 @@ class MessageKind(StrEnum):
 class Message:
     """One message to one person.
 
-    `kind` is one of MessageKind. `recipient` is a number in E.164; `payment_id` is None for a message that is about no payment.
-    `due_at` is both when it was written and the earliest instant it may leave.
+    `kind` is one of MessageKind. `recipient` is a number in E.164; `payment_id` is None for a
+    message that is about no payment. `due_at` is both when it was written and the earliest
+    instant it may leave.
     """
 
     message_id: int

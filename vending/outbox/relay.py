@@ -77,9 +77,11 @@ class Relay:
         """Send until stopped. What was in the air at a cancellation is claimed again later."""
         self._ended.clear()
         try:
-            while not self._stopping or self._in_flight or self._settled:
+            while True:
                 self._woken.clear()
                 claimed = await self._turn()
+                if self._stopping and not (self._in_flight or self._settled):
+                    return
                 if self._stopping and self._database_away:
                     return  # what is unwritten comes back when its claim lapses
                 if not claimed:
