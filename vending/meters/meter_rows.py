@@ -72,8 +72,8 @@ class Reason(StrEnum):
 class MeterFileRefused(Rejected):
     """The file is not a meter file, so none of it was imported.
 
-    `reason` is one of: unreadable, empty, not_utf8, header_malformed, column_missing,
-    column_unknown, column_twice. The first line must name every column.
+    `reason` is one of: unreadable, rejects_unwritable, empty, not_utf8, header_malformed,
+    column_missing, column_unknown, column_twice. The first line must name every column.
     """
 
     code = "meter_file_refused"

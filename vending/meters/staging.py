@@ -93,8 +93,9 @@ with placed as (
 insert into REJECTS (line, reason) select line, 'duplicate_in_file' from taken_out
 """
 
-_RANGE_EXISTS = """
-select exists (select from meter where meter_number > $1 and meter_number <= $2)
+_RANGE_IS_NEW = """
+select not exists (select from meter where meter_number > $1 and meter_number <= $2)
+   and not exists (select from meter_state where meter_number > $1 and meter_number <= $2)
 """
 
 _REJECT_KEY_DATA = """
@@ -122,7 +123,8 @@ update meter m
 """
 
 # A meter that somebody else adds meanwhile makes this fail and the range start again: that is
-# rare, and cheaper than asking for every row what to do on a conflict.
+# rare, and cheaper than asking for every row what to do on a conflict. $4 says that the range held
+# no meter, and spares the look-ups.
 _ADD = """
 insert into meter (meter_number, sgc, krn, ti, ea, tct, tid_base, ken, tariff, tariff_category,
                    status, phones, language, region, updated_at)
@@ -130,7 +132,7 @@ select r.meter_number, r.sgc, r.krn, r.ti, r.ea, r.tct, r.tid_base, r.ken, r.tar
        r.tariff_category, r.status, string_to_array(r.phones, ';'), r.language, r.region, $3
   from ROWS r
  where r.meter_number > $1 and r.meter_number <= $2
-   and not exists (select from meter m where m.meter_number = r.meter_number)
+   and ($4 or not exists (select from meter m where m.meter_number = r.meter_number))
  order by r.meter_number
 """
 
@@ -139,7 +141,7 @@ insert into meter_state (meter_number, tid_base)
 select r.meter_number, r.tid_base
   from ROWS r
  where r.meter_number > $1 and r.meter_number <= $2
-   and not exists (select from meter_state s where s.meter_number = r.meter_number)
+   and ($3 or not exists (select from meter_state s where s.meter_number = r.meter_number))
  order by r.meter_number
 """
 
@@ -226,11 +228,12 @@ class Staging:
     ) -> Merged:
         duplicates = await self._run(connection, _REJECT_DUPLICATES, *bounds)
         differing = updated = 0
-        if await connection.fetchval(_RANGE_EXISTS, *bounds):
+        is_new = await connection.fetchval(_RANGE_IS_NEW, *bounds)
+        if not is_new:
             differing = await self._run(connection, _REJECT_KEY_DATA, *bounds)
             updated = await self._run(connection, _CHANGE, *bounds, now)
-        added = await self._run(connection, _ADD, *bounds, now)
-        await self._run(connection, _ADD_STATE, *bounds)
+        added = await self._run(connection, _ADD, *bounds, now, is_new)
+        await self._run(connection, _ADD_STATE, *bounds, is_new)
         return Merged(added=added, updated=updated, rejected=duplicates + differing)
 
     async def rejects(self) -> AsyncIterator[tuple[int, str]]:
