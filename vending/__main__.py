@@ -6,7 +6,7 @@ import cyclopts
 from rich.console import Console
 
 from vending import __version__
-from vending.commands import keys, meters, migrate, payments, serve, tariffs
+from vending.commands import audit, keys, meters, migrate, payments, serve, tariffs
 from vending.errors import VendingError
 
 app = cyclopts.App(
@@ -20,6 +20,7 @@ app.command(keys.app)
 app.command(tariffs.app)
 app.command(meters.app)
 app.command(payments.app)
+app.command(audit.audit)
 
 
 def main() -> None:
