@@ -23,7 +23,8 @@ pub fn is_currency(class: u8, subclass: u8) -> bool {
 /// Joins subclass and content and appends the check.
 #[inline]
 pub fn with_check(class: u8, subclass: u8, content: u64) -> u64 {
-    let protected = u64::from(class & 3) << 48 | u64::from(subclass & 15) << 44 | content & CONTENT_MAX;
+    let protected =
+        u64::from(class & 3) << 48 | u64::from(subclass & 15) << 44 | content & CONTENT_MAX;
     protected << 16 | u64::from(crc::of_token(protected, is_currency(class, subclass)))
 }
 

@@ -10,10 +10,17 @@ const fn table() -> [u16; 256] {
         let mut register = byte;
         let mut bit = 0;
         while bit < 8 {
-            register = if register & 1 == 1 { register >> 1 ^ 0xA001 } else { register >> 1 };
+            register = if register & 1 == 1 {
+                register >> 1 ^ 0xA001
+            } else {
+                register >> 1
+            };
             bit += 1;
         }
-        #[expect(clippy::indexing_slicing, reason = "byte runs over the table's own length")]
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "byte runs over the table's own length"
+        )]
         {
             entries[byte as usize] = register;
         }
@@ -33,7 +40,10 @@ const fn step(register: u16, byte: u8) -> u16 {
 /// assert_eq!(sts_core::crc::crc(&[0x00, 0x0b, 0x19, 0xeb, 0x23, 0x01, 0x00]), 0xC207);
 /// ```
 pub fn crc(bytes: &[u8]) -> u16 {
-    bytes.iter().fold(0xFFFF, |register, &byte| step(register, byte)).swap_bytes()
+    bytes
+        .iter()
+        .fold(0xFFFF, |register, &byte| step(register, byte))
+        .swap_bytes()
 }
 
 /// CRC_C, the check of currency credit (clause 6.3.22): one byte `01` follows the data, so that a

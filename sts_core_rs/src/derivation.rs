@@ -7,16 +7,29 @@ use crate::attributes::{Algorithm, DecoderKeyName, KeyType};
 pub fn pan_block(name: &DecoderKeyName) -> u64 {
     let digits = name.meter.ascii();
     let issuer_ends = name.meter.iin().len();
-    digits.iter().enumerate().skip(1).take(16).fold(0, |block, (place, digit)| {
-        let common = name.key_type == KeyType::Common && place >= issuer_ends;
-        block << 4 | if common { 0 } else { u64::from(digit & 15) }
-    })
+    digits
+        .iter()
+        .enumerate()
+        .skip(1)
+        .take(16)
+        .fold(0, |block, (place, digit)| {
+            let common = name.key_type == KeyType::Common && place >= issuer_ends;
+            block << 4 | if common { 0 } else { u64::from(digit & 15) }
+        })
 }
 
 /// CONTROLBlock: KT, SGC, TI and KRN as hexadecimal digits, then FFFFFF.
 pub fn control_block(name: &DecoderKeyName) -> u64 {
-    let sgc = name.sgc.ascii().iter().fold(0, |block, digit| block << 4 | u64::from(digit & 15));
-    let ti = name.ti.ascii().iter().fold(0, |block, digit| block << 4 | u64::from(digit & 15));
+    let sgc = name
+        .sgc
+        .ascii()
+        .iter()
+        .fold(0, |block, digit| block << 4 | u64::from(digit & 15));
+    let ti = name
+        .ti
+        .ascii()
+        .iter()
+        .fold(0, |block, digit| block << 4 | u64::from(digit & 15));
     u64::from(name.key_type.code()) << 60
         | sgc << 36
         | ti << 28
@@ -42,7 +55,9 @@ pub fn kdf_data(name: &DecoderKeyName) -> [u8; KDF_DATA_LENGTH] {
         4, 2, b'0', b'4', 2, bdt_tens, bdt_ones, 2, ea_tens, ea_ones, 2, ti_tens, ti_ones, 0, 4,
     ]);
     let (group, rest) = rest.split_at_mut(7);
-    let [group_length, group_digits @ ..] = group else { return data };
+    let [group_length, group_digits @ ..] = group else {
+        return data;
+    };
     *group_length = 6;
     group_digits.copy_from_slice(&name.sgc.ascii());
     let (kinds, rest) = rest.split_at_mut(5);
@@ -68,15 +83,19 @@ const DKGA01_METERS: [(u64, u64); 9] = [
 
 /// Whether a meter under a 64-bit vending key belongs to DKGA01, which nobody can vend for.
 pub fn belongs_to_dkga01(name: &DecoderKeyName) -> bool {
-    if name.meter.iin() != "600727"
-        || name.krn.number() != 1
-        || name.algorithm != Algorithm::Sta
-    {
+    if name.meter.iin() != "600727" || name.krn.number() != 1 || name.algorithm != Algorithm::Sta {
         return false;
     }
     if name.key_type == KeyType::Common {
         return matches!(name.sgc.number(), 100_702 | 990_400..=990_405);
     }
-    let serial = name.meter.drn().bytes().take(10).fold(0, |n, d| n * 10 + u64::from(d & 15));
-    DKGA01_METERS.iter().any(|&(first, last)| (first..=last).contains(&serial))
+    let serial = name
+        .meter
+        .drn()
+        .bytes()
+        .take(10)
+        .fold(0, |n, d| n * 10 + u64::from(d & 15));
+    DKGA01_METERS
+        .iter()
+        .any(|&(first, last)| (first..=last).contains(&serial))
 }

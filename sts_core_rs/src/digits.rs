@@ -68,7 +68,10 @@ impl Token {
 
     /// Twenty ASCII digits.
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "the two parts of a 66-bit number")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the two parts of a 66-bit number"
+    )]
     pub fn digits(self) -> [u8; 20] {
         let (front, rest) = ((self.0 >> BLOCK_BITS) as u64, self.0 as u64);
         let low = rest % HALF + front * WORD_LOW;
@@ -123,9 +126,20 @@ mod tests {
     #[test]
     fn the_largest_token_is_read_and_the_next_number_refused() {
         let largest = Token::parse("7378 6976-29483820 6463");
-        assert_eq!(largest.map(|token| token.to_string()), Ok("73786976294838206463".into()));
-        assert_eq!(Token::parse("73786976294838206464"), Err(StsError::TokenOutOfRange));
-        for text in ["", "7378697629483820646", "737869762948382064631", "7378697629483820646x"] {
+        assert_eq!(
+            largest.map(|token| token.to_string()),
+            Ok("73786976294838206463".into())
+        );
+        assert_eq!(
+            Token::parse("73786976294838206464"),
+            Err(StsError::TokenOutOfRange)
+        );
+        for text in [
+            "",
+            "7378697629483820646",
+            "737869762948382064631",
+            "7378697629483820646x",
+        ] {
             assert_eq!(Token::parse(text), Err(StsError::TokenMalformed));
         }
     }

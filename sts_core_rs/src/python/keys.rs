@@ -1,8 +1,6 @@
 //! Keys in Python: opaque handles.
 
-use super::arguments::{
-    Whole, decoder_key_name, key_bytes, meter_key, refuse_copy,
-};
+use super::arguments::{Whole, decoder_key_name, key_bytes, meter_key, refuse_copy};
 use super::ring::management;
 use super::tokens::{IssuedToken, issued};
 use crate::attributes::{Algorithm, Derivation};
@@ -23,7 +21,9 @@ impl VendingKey {
     #[pyo3(signature = (*, dkga, key))]
     fn new(dkga: &str, key: &Bound<'_, PyAny>) -> PyResult<Self> {
         let bytes = key_bytes(key)?;
-        Ok(Self { key: keys::VendingKey::new(Derivation::from_code(dkga)?, &bytes)? })
+        Ok(Self {
+            key: keys::VendingKey::new(Derivation::from_code(dkga)?, &bytes)?,
+        })
     }
 
     #[getter]
@@ -50,7 +50,9 @@ impl VendingKey {
     ) -> PyResult<DecoderKey> {
         let to = meter_key(meter, ea, sgc, krn, ti)?;
         let name = decoder_key_name(&to, key_type, base_date)?;
-        Ok(DecoderKey { key: self.key.decoder_key(&name)? })
+        Ok(DecoderKey {
+            key: self.key.decoder_key(&name)?,
+        })
     }
 
     fn __repr__(&self) -> String {
@@ -75,7 +77,9 @@ impl DecoderKey {
     #[pyo3(signature = (*, ea, key))]
     fn for_test(ea: Whole, key: &Bound<'_, PyAny>) -> PyResult<Self> {
         let algorithm = Algorithm::from_code(ea.unsigned())?;
-        Ok(Self { key: keys::DecoderKey::from_bytes(algorithm, &key_bytes(key)?)? })
+        Ok(Self {
+            key: keys::DecoderKey::from_bytes(algorithm, &key_bytes(key)?)?,
+        })
     }
 
     #[getter]
@@ -103,8 +107,13 @@ impl DecoderKey {
         rnd: Whole,
     ) -> PyResult<IssuedToken> {
         let tid = tid.tid()?;
-        let made =
-            token::credit(&self.key, subclass.subclass()?, amount.tenths()?, tid, rnd.rnd()?)?;
+        let made = token::credit(
+            &self.key,
+            subclass.subclass()?,
+            amount.tenths()?,
+            tid,
+            rnd.rnd()?,
+        )?;
         Ok(issued(made.token, made.encoded.into(), Some(tid)))
     }
 
@@ -126,8 +135,14 @@ impl DecoderKey {
     ) -> PyResult<IssuedToken> {
         let (tid, value) = (tid.tid()?, value.field16()?);
         let class = class_of(token_class)?;
-        let made =
-            token::register(&self.key, class, subclass.subclass()?, rnd.rnd()?, tid, value)?;
+        let made = token::register(
+            &self.key,
+            class,
+            subclass.subclass()?,
+            rnd.rnd()?,
+            tid,
+            value,
+        )?;
         Ok(issued(made, value.into(), Some(tid)))
     }
 
@@ -139,8 +154,7 @@ impl DecoderKey {
         content: Whole,
     ) -> PyResult<IssuedToken> {
         let class = class_of(token_class)?;
-        let made =
-            token::encrypted(&self.key, class, subclass.subclass()?, content.unsigned())?;
+        let made = token::encrypted(&self.key, class, subclass.subclass()?, content.unsigned())?;
         Ok(issued(made, 0, None))
     }
 

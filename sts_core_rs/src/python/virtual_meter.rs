@@ -74,9 +74,7 @@ impl VirtualMeter {
         let key = ring.decoder_key(&to, Some(key_type))?;
         let base = ring
             .keys()
-            .find(|(entry, _)| {
-                (entry.sgc, entry.krn, entry.key_type) == (to.sgc, to.krn, key_type)
-            })
+            .find(|(entry, _)| (entry.sgc, entry.krn, entry.key_type) == (to.sgc, to.krn, key_type))
             .map(|(entry, _)| entry.base_date)
             .ok_or(StsError::KeyUnknown)?;
         let made_tid = match manufactured_at {
@@ -87,7 +85,12 @@ impl VirtualMeter {
         for subclass in accepts {
             match subclass.subclass()? {
                 bit @ 0..=7 => counted |= 1 << bit,
-                other => return Err(StsError::SubclassInvalid { subclass: other.into() }.into()),
+                other => {
+                    return Err(StsError::SubclassInvalid {
+                        subclass: other.into(),
+                    }
+                    .into());
+                }
             }
         }
         let make = Make {
@@ -101,7 +104,9 @@ impl VirtualMeter {
             made_tid,
             magnetic_card,
         };
-        Ok(Self { meter: Mutex::new(virtual_meter::VirtualMeter::new(make, key)) })
+        Ok(Self {
+            meter: Mutex::new(virtual_meter::VirtualMeter::new(make, key)),
+        })
     }
 
     fn enter(&self, digits: &str) -> Acceptance {
@@ -148,7 +153,10 @@ impl VirtualMeter {
         match subclass.subclass()? {
             subclass @ 0..=3 => Ok(meter.balance_tenths(subclass).into()),
             subclass @ 4..=7 => Ok(meter.balance_currency(subclass)),
-            other => Err(StsError::SubclassInvalid { subclass: other.into() }.into()),
+            other => Err(StsError::SubclassInvalid {
+                subclass: other.into(),
+            }
+            .into()),
         }
     }
 

@@ -49,11 +49,25 @@ impl KeyEntrySet {
 
     fn change(&self, algorithm: Algorithm) -> Option<Change> {
         let [first, second, third, fourth] = self.sections;
-        let Section::First { ken_high, krn, rollover, three, key_type, quarter: highest } = first?
+        let Section::First {
+            ken_high,
+            krn,
+            rollover,
+            three,
+            key_type,
+            quarter: highest,
+        } = first?
         else {
             return None;
         };
-        let Section::Second { ken_low, ti, quarter: lowest } = second? else { return None };
+        let Section::Second {
+            ken_low,
+            ti,
+            quarter: lowest,
+        } = second?
+        else {
+            return None;
+        };
         let content = |section: Option<Section>| match section {
             Some(Section::Third { content } | Section::Fourth { content }) => Some(content),
             _ => None,
@@ -76,6 +90,16 @@ impl KeyEntrySet {
         };
         let ken = ken_high << 4 | ken_low;
         let sgc = u32::try_from(sgc).unwrap_or_default();
-        Some(Change { key, attributes: KeyAttributes { sgc, krn, ti, key_type, ken }, rollover })
+        Some(Change {
+            key,
+            attributes: KeyAttributes {
+                sgc,
+                krn,
+                ti,
+                key_type,
+                ken,
+            },
+            rollover,
+        })
     }
 }

@@ -139,7 +139,10 @@ impl VirtualMeter {
 
     /// Credit left in the register of one subclass, 0 to 3, in tenths.
     pub fn balance_tenths(&self, subclass: u8) -> u64 {
-        self.tenths.get(usize::from(subclass)).copied().unwrap_or_default()
+        self.tenths
+            .get(usize::from(subclass))
+            .copied()
+            .unwrap_or_default()
     }
 
     /// Money left in the register of one subclass, 4 to 7, in 0.00001 of the unit.
@@ -183,9 +186,10 @@ impl VirtualMeter {
         };
         let acceptance = Acceptance::of(&reading);
         let outcome = match reading.meaning {
-            Meaning::MeterTest { control, manufacturer_code } => {
-                self.test(reading.subclass, control, manufacturer_code)
-            }
+            Meaning::MeterTest {
+                control,
+                manufacturer_code,
+            } => self.test(reading.subclass, control, manufacturer_code),
             Meaning::Credit { stamp, tenths, .. } => {
                 self.credit(stamp.tid, reading.subclass, tenths)
             }
@@ -214,10 +218,18 @@ impl VirtualMeter {
             4 => key.krn.to_string(),
             5 => format!("{:02}", key.ti),
             7 => self.settings.maximum_power_watts.to_string(),
-            8 => String::from(if self.settings.tampered { "tampered" } else { "sound" }),
+            8 => String::from(if self.settings.tampered {
+                "tampered"
+            } else {
+                "sound"
+            }),
             11 => self.settings.phase_unbalance_watts.to_string(),
             14 => format!("{:02}", self.key.algorithm().code()),
-            15 => String::from(if self.key.algorithm() == Algorithm::Sta { "3" } else { "4" }),
+            15 => String::from(if self.key.algorithm() == Algorithm::Sta {
+                "3"
+            } else {
+                "4"
+            }),
             16 => format!("{:06}", key.sgc),
             17 => key.ken.to_string(),
             18 => String::from(self.make.meter.drn()),
@@ -227,7 +239,9 @@ impl VirtualMeter {
 
     /// The first credit subclass that the meter counts.
     pub fn counted_subclass(&self) -> u8 {
-        (0..8).find(|bit| self.make.accepts >> bit & 1 == 1).unwrap_or(0)
+        (0..8)
+            .find(|bit| self.make.accepts >> bit & 1 == 1)
+            .unwrap_or(0)
     }
 
     fn counts(&self, subclass: u8) -> bool {
@@ -238,9 +252,13 @@ impl VirtualMeter {
         if manufacturer_code != 0 && manufacturer_code != self.make.meter.manufacturer_code() {
             return Outcome::MfrCodeError;
         }
-        let known = TESTS.iter().fold(0_u64, |bits, test| bits | 1 << (test - 1));
+        let known = TESTS
+            .iter()
+            .fold(0_u64, |bits, test| bits | 1 << (test - 1));
         // A read of control value 0 or of a flag (subclass 2) shows what the extended set holds.
-        if subclass == 2 || control == all_tests(subclass) || (control != 0 && control & !known == 0)
+        if subclass == 2
+            || control == all_tests(subclass)
+            || (control != 0 && control & !known == 0)
         {
             Outcome::Accept
         } else {
@@ -265,7 +283,11 @@ impl VirtualMeter {
             return Err(Outcome::DdtkError);
         }
         self.check_identifier(tid)?;
-        if self.counts(subclass) { Ok(()) } else { Err(Outcome::FunctionError) }
+        if self.counts(subclass) {
+            Ok(())
+        } else {
+            Err(Outcome::FunctionError)
+        }
     }
 
     fn credit(&mut self, tid: u32, subclass: u8, tenths: u32) -> Outcome {
@@ -327,7 +349,11 @@ impl VirtualMeter {
                 }
                 let flag = 1 << number;
                 let others = self.settings.flags & !flag;
-                self.settings.flags = if value & 1 == 1 { others | flag } else { others };
+                self.settings.flags = if value & 1 == 1 {
+                    others | flag
+                } else {
+                    others
+                };
             }
             _ => return Outcome::FunctionError,
         }
@@ -392,7 +418,11 @@ impl VirtualMeter {
 
 /// The control field that runs every test.
 fn all_tests(subclass: u8) -> u64 {
-    if subclass == 1 { (1 << 28) - 1 } else { (1 << 36) - 1 }
+    if subclass == 1 {
+        (1 << 28) - 1
+    } else {
+        (1 << 36) - 1
+    }
 }
 
 impl core::fmt::Debug for VirtualMeter {
