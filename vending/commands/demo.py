@@ -97,9 +97,7 @@ async def _serve(narrator: Narrator, *, home: Path, port: int, once: bool, clock
 
 
 @asynccontextmanager
-async def world(
-    narrator: Narrator, *, home: Path, port: int, clock: Clock
-) -> AsyncIterator[World]:
+async def world(narrator: Narrator, *, home: Path, port: int, clock: Clock) -> AsyncIterator[World]:
     """Run a whole demo while the context is open: database, server, town and operator."""
     utility = demo_utility.opened(home)
     narrator.title(f"Stima demo in {home}")

@@ -85,9 +85,7 @@ class DemoUtility:
         return Config(
             server=config.Server(port=port),
             database=config.Database(data_dir=str(self.home / "postgres")),
-            mpesa=config.Mpesa(
-                secret=self.secrets.callback_path, allowed_addresses=["127.0.0.1"]
-            ),
+            mpesa=config.Mpesa(secret=self.secrets.callback_path, allowed_addresses=["127.0.0.1"]),
             route=[config.Route(short_code=SHORT_CODE)],
             keys=config.Keys(
                 store=str(self.key_store.path), passphrase=self.secrets.key_passphrase
@@ -151,7 +149,7 @@ async def furnish(
     """Bring in what is missing: tables, tariffs, keys and meters. `say` gets a topic and news."""
     applied = await migrate.migrate(database.owner_dsn, now=clock())
     say("tables", f"{len(applied)} migrations applied" if applied else "up to date")
-    if await asyncio.to_thread(_make_keys, utility):
+    if await asyncio.to_thread(make_keys, utility):
         say("keys", f"{len(seed.GROUPS)} demo vending keys made and sealed; for play only")
     connection = await pool.connect(database.owner_dsn)
     try:
@@ -173,7 +171,8 @@ async def furnish(
     say("meters", f"{meters:,}")
 
 
-def _make_keys(utility: DemoUtility) -> bool:
+def make_keys(utility: DemoUtility) -> bool:
+    """Make and seal the demo's vending keys unless it has some; say whether it made them."""
     store = utility.key_store
     if store.path.exists():
         return False
