@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import aiohttp
@@ -64,6 +65,18 @@ class Lease:
 
     running: bool = True
     waiting: int = 0
+
+
+class NoticingClock:
+    """A clock that says when it was asked: a handler asks once it has a request whole."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.asked = asyncio.Event()
+
+    def __call__(self) -> datetime:
+        self.asked.set()
+        return self._clock()
 
 
 @dataclass(slots=True)

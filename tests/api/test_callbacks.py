@@ -11,7 +11,17 @@ import pytest
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from tests.api.conftest import BLOCKED, METER, REMOVED, SECRET, Reply, Serve, Served, paid
+from tests.api.conftest import (
+    BLOCKED,
+    METER,
+    REMOVED,
+    SECRET,
+    NoticingClock,
+    Reply,
+    Serve,
+    Served,
+    paid,
+)
 from tests.conftest import SettableClock
 from vending import metrics
 from vending.operators import mpesa
@@ -250,14 +260,8 @@ async def test_without_configured_addresses_no_callback_is_taken(serve: Serve) -
 async def test_a_caller_that_hangs_up_has_paid_all_the_same(
     serve: Serve, db: Connection, clock: SettableClock
 ) -> None:
-    heard = asyncio.Event()
-
-    def noticing_clock() -> datetime:
-        heard.set()
-        return clock()
-
-    async with serve(inbox_runs=False, now=noticing_clock) as api:
-        heard.clear()
+    noticing = NoticingClock(clock)
+    async with serve(inbox_runs=False, now=noticing) as api:
         sent = json.dumps(paid()).encode()
         _, writer = await asyncio.open_connection("127.0.0.1", api.listener.port)
         writer.write(
@@ -265,7 +269,7 @@ async def test_a_caller_that_hangs_up_has_paid_all_the_same(
             f"Content-Length: {len(sent)}\r\n\r\n".encode()
             + sent
         )
-        await heard.wait()
+        await noticing.asked.wait()
         writer.transport.abort()
         while api.listener.connections:
             await asyncio.sleep(0)

@@ -127,6 +127,8 @@ class Listener:
     def __init__(self, runner: web.AppRunner, sock: socket.socket, settings: Server) -> None:
         self._runner = runner
         self._socket = sock
+        self.port: int = sock.getsockname()[1]
+        """The TCP port; the one the kernel chose when 0 was configured."""
         self._settings = settings
         self._loop = asyncio.get_running_loop()
         self._guards: set[Guard] = set()
@@ -136,12 +138,6 @@ class Listener:
         self._lines = LineLimit()
         self._sweeper = asyncio.create_task(self._sweep_for_ever())
         self.resume()
-
-    @property
-    def port(self) -> int:
-        """The TCP port; the one the kernel chose when 0 was configured."""
-        port: int = self._socket.getsockname()[1]
-        return port
 
     @property
     def connections(self) -> int:
@@ -156,6 +152,11 @@ class Listener:
         self._sweeper.cancel()
         await asyncio.gather(self._sweeper, *self._arriving, return_exceptions=True)
         await self._runner.cleanup()
+        for guard in self._guards:
+            _end(guard, farewell=b"")
+        # A transport tells that it is closed in the loop's next turns, and leaks if there are none.
+        while self._guards:
+            await asyncio.sleep(0)
 
     def resume(self) -> None:
         """Accept again, if there is room."""
@@ -283,6 +284,8 @@ class _OneLine(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         fault = record.exc_info[0] if record.exc_info else None
+        if fault is not None and issubclass(fault, ConnectionError):
+            return  # A caller that hangs up in mid-request is no news, and may be our own doing.
         self._lines.write(
             _log.warning, "a request could not be read",
             fault=fault.__name__ if fault is not None else record.levelname.lower(),
@@ -290,9 +293,12 @@ class _OneLine(logging.Handler):
 
 
 def _aiohttp_faults() -> logging.Logger:
-    """Return the logger for aiohttp's own protocol, which knows only errors."""
+    """Return the logger for aiohttp's own protocol, which reports unreadable requests there.
+
+    Those that do not even begin like HTTP are reported as debug.
+    """
     logger = logging.getLogger("vending.api.listener")
-    logger.setLevel(logging.ERROR)
+    logger.setLevel(logging.DEBUG)
     logger.propagate = False
     logger.handlers = [_OneLine()]
     return logger
