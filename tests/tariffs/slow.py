@@ -98,10 +98,16 @@ class SlowTariff:
         )
 
     def steps(self, money: Fraction, *, bought_kwh: Fraction, paid_through: int) -> int:
-        """Return the fewest tenths of a kWh whose cost is not below the money, by bisection."""
+        """Return the most tenths of a kWh that money buys, the last one even in part.
+
+        Found by bisection. Where energy is free the most is the end of what is free.
+        """
+
+        def cost(tenths: int) -> Fraction:
+            return self.total(tenths * STEP_KWH, bought_kwh=bought_kwh, paid_through=paid_through)
+
         few, many = 0, 20_000_000
         while few < many:
-            middle = (few + many) // 2
-            cost = self.total(middle * STEP_KWH, bought_kwh=bought_kwh, paid_through=paid_through)
-            few, many = (few, middle) if cost >= money else (middle + 1, many)
-        return few
+            middle = (few + many + 1) // 2
+            few, many = (middle, many) if cost(middle) <= money else (few, middle - 1)
+        return few if cost(few) == money else few + 1

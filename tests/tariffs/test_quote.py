@@ -1,6 +1,5 @@
 """What must hold of every quote, whatever the tariff, the meter and the money."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from math import floor
@@ -10,182 +9,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tests.tariffs.books import TEXTS, book
-from tests.tariffs.slow import SlowTariff
-from vending.quantities import TENTHS_MAX, month_of, months_between, tenths_carried
+from tests.tariffs.purchases import Purchase, accepted, purchases, tenders, three_step
+from vending.quantities import TENTHS_MAX, months_between, tenths_carried
 from vending.tariffs.document import parse
-from vending.tariffs.quote import (
-    AmountTooLarge,
-    AmountTooSmall,
-    Debt,
-    Quote,
-    Usage,
-    cost,
-    minimum,
-    price,
-    worth,
-)
-from vending.tariffs.tariff import CategoryUnknown, Tariff, TariffUnknown
-
-BANDS = {name: [band.code for each in book(name).classes for band in each.bands] for name in TEXTS}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Purchase:
-    text: str
-    tariff: Tariff
-    band: str
-    usage: Usage
-    at: datetime
-
-    def slow(self) -> SlowTariff:
-        return SlowTariff(self.text, band=self.band, at=self.at)
-
-    def price(self, tender_minor: int, debts: tuple[Debt, ...] = ()) -> Quote:
-        return price(
-            tender_minor,
-            tariff=self.tariff,
-            category=self.band,
-            usage=self.usage,
-            debts=debts,
-            at=self.at,
-        )
-
-    def worth(self, tender_minor: int) -> Fraction:
-        return worth(
-            tender_minor, tariff=self.tariff, category=self.band, usage=self.usage, at=self.at
-        )
-
-    def cost(self, energy_wh: int, usage: Usage | None = None) -> Quote:
-        return cost(
-            energy_wh,
-            tariff=self.tariff,
-            category=self.band,
-            usage=usage or self.usage,
-            at=self.at,
-        )
-
-    def minimum(self) -> int:
-        return minimum(tariff=self.tariff, category=self.band, usage=self.usage, at=self.at)
-
-    @property
-    def month(self) -> int:
-        return month_of(self.at, self.tariff.time_zone)
-
-    @property
-    def bought_kwh(self) -> Fraction:
-        """The energy bought in the month of payment, for states of that month or earlier ones."""
-        same = self.usage.month == self.month
-        return Fraction(self.usage.energy_wh * same, 1000)
-
-
-def months_before(month: int, count: int) -> int:
-    index = month // 100 * 12 + month % 100 - 1 - count
-    return index // 12 * 100 + index % 12 + 1
-
-
-decimals = st.integers(0, 9_999_999).map(lambda n: f"{n // 10_000}.{n % 10_000:04d}")
-
-
-@st.composite
-def made_up_texts(draw: st.DrawFn) -> str:
-    """Write a tariff with any blocks, levies and taxes; every band's last block costs something."""
-    limits = sorted(draw(st.sets(st.integers(1, 400), max_size=4)))
-    blocks = "".join(
-        f'[[class.band.block]]\nrate = "{draw(decimals)}"\nup_to_kwh = "{limit}"\n'
-        for limit in limits
-    )
-    mode = draw(st.sampled_from(["added", "included", "of_tender"]))
-    taxable = st.just("true") if mode == "of_tender" else st.sampled_from(["true", "false"])
-    return f"""
-code = "ANY"
-version = "1"
-currency = "KES"
-time_zone = "Africa/Nairobi"
-effective_from = 2024-01-01T00:00:00Z
-taxes = "{mode}"
-tender = {{ minimum = "0.01", maximum = "99999999.00" }}
-rounding = {{ account = "rounding", line_step = "{draw(st.sampled_from(["0.01", "0.05", "1"]))}" }}
-debts = {{ account = "debts" }}
-[[class]]
-code = "C"
-[[class.band]]
-code = "B"
-{blocks}
-[[class.band.block]]
-rate = "1{draw(decimals)}"
-[[line]]
-code = "fee"
-kind = "monthly"
-account = "fee"
-value = "{draw(st.integers(0, 500))}"
-taxable = {draw(taxable)}
-accumulates = true
-since = {draw(st.sampled_from([202406, 202411]))}
-[[line]]
-code = "handling"
-kind = "per_purchase"
-account = "handling"
-value = "{draw(st.integers(0, 50))}"
-taxable = {draw(taxable)}
-[[line]]
-code = "energy"
-kind = "energy"
-account = "energy"
-taxable = {draw(taxable)}
-[[line]]
-code = "levy"
-kind = "per_kwh"
-account = "levy"
-value = "{draw(decimals)}"
-taxable = {draw(taxable)}
-[[line]]
-code = "share"
-kind = "percent"
-of = ["energy", "fee"]
-account = "share"
-value = "{draw(st.integers(0, 40))}"
-taxable = {draw(taxable)}
-[[line]]
-code = "vat"
-kind = "tax"
-account = "vat"
-value = "{draw(st.sampled_from(["0", "7.5", "16", "18"]))}"
-[[example]]
-name = "none is checked here"
-at = 2024-01-01T00:00:00Z
-tender = "1"
-energy_kwh = "1"
-band = "B"
-lines = {{}}
-"""
-
-
-@st.composite
-def purchases(draw: st.DrawFn) -> Purchase:
-    if draw(st.booleans()):
-        text, band = draw(made_up_texts()), "B"
-        tariff = parse(text).tariff
-    else:
-        name = draw(st.sampled_from(sorted(TEXTS)))
-        text, tariff, band = TEXTS[name], book(name), draw(st.sampled_from(BANDS[name]))
-    at = tariff.effective_from + timedelta(minutes=draw(st.integers(0, 3 * 365 * 24 * 60)))
-    month = month_of(at, tariff.time_zone)
-    last = months_before(month, draw(st.integers(0, 3)))
-    usage = Usage(
-        month=draw(st.sampled_from([0, last])),
-        energy_wh=draw(st.integers(0, 4000)) * 100,
-        history_wh=draw(st.tuples(*[st.integers(0, 4000).map(lambda tenths: tenths * 100)] * 3)),
-        fees_paid_through=draw(st.sampled_from([0, last, months_before(last, 4)])),
-    )
-    return Purchase(text=text, tariff=tariff, band=band, usage=usage, at=at)
-
-
-tenders = st.integers(0, 500_000_00) | st.integers(0, 5_000_00)
-
-
-def accepted(purchase: Purchase, over_minor: int) -> int:
-    """Return a tender that lies this much over the smallest, within the tariff's limits."""
-    return min(purchase.minimum() + over_minor, purchase.tariff.tender_maximum_minor)
+from vending.tariffs.quote import AmountTooLarge, AmountTooSmall, Usage, cost, price
+from vending.tariffs.tariff import CategoryUnknown, TariffUnknown
 
 
 def rounded(units: Fraction, step_minor: int) -> int:
@@ -291,162 +119,6 @@ def test_the_minimum_is_accepted_and_a_cent_less_is_refused_with_it(purchase: Pu
     assert refusal.value.minimum_minor == least_minor
 
 
-@given(
-    purchase=purchases(),
-    over_minor=tenders,
-    debts=st.lists(
-        st.builds(
-            Debt,
-            debt_id=st.integers(1, 1000),
-            kind=st.sampled_from(["meter", "arrears"]),
-            priority=st.integers(0, 3),
-            mode=st.sampled_from(["percent", "fixed", "all"]),
-            rate_ppm=st.integers(0, 1_000_000),
-            amount_minor=st.integers(0, 500_00),
-            balance_minor=st.integers(0, 10_000_00),
-        ),
-        max_size=4,
-        unique_by=lambda debt: debt.debt_id,
-    ).map(tuple),
-)
-def test_debts_are_paid_in_order_and_leave_a_step_of_energy(
-    purchase: Purchase, over_minor: int, debts: tuple[Debt, ...]
-) -> None:
-    tender_minor = accepted(purchase, over_minor)
-
-    quote = purchase.price(tender_minor, debts)
-
-    taken = dict(quote.debts_taken)
-    owed = {debt.debt_id: debt for debt in debts}
-    ranks = [(owed[debt_id].priority, debt_id) for debt_id in taken]
-    assert ranks == sorted(ranks)
-    for debt_id, minor in taken.items():
-        debt = owed[debt_id]
-        asked = {
-            "percent": tender_minor * debt.rate_ppm // 1_000_000,
-            "fixed": debt.amount_minor,
-            "all": debt.balance_minor,
-        }
-        assert 0 < minor <= min(asked[debt.mode], debt.balance_minor)
-    lines = [line for line in quote.lines if line.code.startswith("debt:")]
-    assert sum(line.amount_minor for line in lines) == sum(taken.values())
-    assert sum(line.amount_minor for line in quote.lines) == tender_minor
-    assert quote.energy_wh >= 100
-    # Without the debts' money the energy is that of a smaller tender.
-    left_minor = tender_minor - sum(taken.values())
-    if left_minor >= purchase.tariff.tender_minimum_minor:
-        assert quote.energy_wh == purchase.price(left_minor).energy_wh
-
-
-def three_step(usage: Usage, tender_minor: int, debts: tuple[Debt, ...] = ()) -> Quote:
-    return price(
-        tender_minor,
-        tariff=book("three-step"),
-        category=None,
-        usage=usage,
-        debts=debts,
-        at=datetime(2026, 3, 2, tzinfo=UTC),
-    )
-
-
-def test_a_debt_takes_its_share_before_energy_is_bought() -> None:
-    debts = (
-        Debt(debt_id=9, kind="arrears", priority=1, mode="percent", rate_ppm=300_000,
-             balance_minor=100_00),
-        Debt(debt_id=4, kind="meter", priority=2, mode="fixed", amount_minor=50_00,
-             balance_minor=20_00),
-    )  # fmt: skip
-
-    quote = three_step(Usage(), 200_00, debts)
-
-    # 60.00 of arrears, 20.00 that are left of the meter, and 120.00 for 9.92 kWh at 12.10.
-    assert quote.debts_taken == ((9, 60_00), (4, 20_00))
-    assert quote.energy_wh == 10_000
-    assert [line.code for line in quote.lines][-3:] == ["debt:arrears", "debt:meter", "rounding"]
-
-
-def test_a_debt_of_everything_leaves_the_price_of_one_step() -> None:
-    whole = Debt(debt_id=1, kind="fraud", priority=0, mode="all", balance_minor=1_000_000_00)
-
-    quote = three_step(Usage(), 200_00, (whole,))
-
-    assert quote.energy_wh == 100
-    assert quote.debts_taken == ((1, 198_79),)
-
-
-def test_a_debt_is_booked_to_the_account_of_its_kind() -> None:
-    tariff = book("every-kind")
-    debts = tuple(
-        Debt(debt_id=n, kind=kind, priority=n, mode="fixed", amount_minor=1_00, balance_minor=1_00)
-        for n, kind in enumerate(["meter", "other"])
-    )
-
-    quote = price(
-        1000_00,
-        tariff=tariff,
-        category="HEAVY",
-        usage=Usage(),
-        debts=debts,
-        at=tariff.effective_from,
-    )
-
-    accounts = {line.code: line.account for line in quote.lines}
-    assert accounts["debt:meter"] == "debts:meter"
-    assert accounts["debt:other"] == "debts"
-
-
-@given(
-    months=st.lists(st.integers(0, 7), min_size=1, max_size=12).map(sorted),
-    start=st.integers(0, 2),
-)
-def test_a_monthly_fee_is_paid_exactly_once_for_every_month(months: list[int], start: int) -> None:
-    tariff = book("uganda-2021")
-    usage = Usage(month=202012, energy_wh=1_000, fees_paid_through=202012)
-    paid_minor = 0
-
-    for month in months:
-        at = datetime(2021, 1 + month, 10 + start, tzinfo=UTC)
-        quote = price(100_000_00, tariff=tariff, category=None, usage=usage, at=at)
-        usage = quote.usage_after
-        paid_minor += sum(x.amount_minor for x in quote.lines if x.code == "monthly_fee")
-
-    assert paid_minor == 3360_00 * (months[-1] + 1)
-
-
-def test_a_fee_that_does_not_accumulate_is_due_once_in_a_month_with_a_purchase() -> None:
-    tariff = book("kenya-2014")
-    usage = Usage(month=201407, energy_wh=1_000, fees_paid_through=201407)
-    fees = []
-
-    for month, day in ((10, 1), (10, 31), (12, 1)):
-        at = datetime(2014, month, day, 9, 0, tzinfo=UTC)
-        quote = price(1000_00, tariff=tariff, category=None, usage=usage, at=at)
-        usage = quote.usage_after
-        fees.append(next((x.amount_minor for x in quote.lines if x.code == "monthly_fee"), 0))
-
-    assert fees == [150_00, 0, 150_00]
-
-
-def test_a_meter_of_unknown_payments_owes_the_current_month_only() -> None:
-    tariff = book("uganda-2021")
-    at = datetime(2021, 6, 1, tzinfo=UTC)
-
-    quote = price(20_000_00, tariff=tariff, category=None, usage=Usage(), at=at)
-
-    assert {x.code: x.amount_minor for x in quote.lines}["monthly_fee"] == 3360_00
-
-
-def test_fees_are_not_owed_for_months_before_there_were_any() -> None:
-    tariff = book("uganda-2021")
-    usage = Usage(month=201901, energy_wh=1_000, fees_paid_through=201901)
-    at = datetime(2021, 1, 5, tzinfo=UTC)
-
-    quote = price(100_000_00, tariff=tariff, category=None, usage=usage, at=at)
-
-    # January 2020, the fee's first month, to January 2021.
-    assert {x.code: x.amount_minor for x in quote.lines}["monthly_fee"] == 13 * 3360_00
-
-
 def test_a_month_begins_at_midnight_of_the_utility() -> None:
     tariff = book("three-step")
     usage = Usage(month=202603, energy_wh=50_000)
@@ -505,6 +177,20 @@ def test_an_energy_that_no_token_carries_has_no_cost(energy_wh: int) -> None:
 
     with pytest.raises(ValueError, match=str(energy_wh)):
         cost(energy_wh, tariff=tariff, category=None, usage=Usage(), at=tariff.effective_from)
+
+
+def test_where_energy_is_free_the_fixed_charges_buy_all_of_it() -> None:
+    text = TEXTS["three-step"].replace('rate = "10.00"', 'rate = "0"')
+    tariff = parse(text.replace('minimum = "10.00"', 'minimum = "0.01"')).tariff
+
+    def energy(tender_minor: int) -> int:
+        at = tariff.effective_from
+        return price(tender_minor, tariff=tariff, category=None, usage=Usage(), at=at).energy_wh
+
+    # The first 50 kWh are free, the next cost 24.20 each.
+    assert energy(1) == 50_100
+    assert energy(2_42) == 50_100
+    assert energy(2_43) == 50_200
 
 
 def test_an_unknown_customer_class_is_refused_by_name() -> None:
