@@ -13,6 +13,11 @@ from vending.postgres import pool
 from vending.postgres.pool import Connection
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a run ask for more of what is random than the suite's own measure."""
+    parser.addoption("--cycles", type=int, default=50, help="kills in each torture test")
+
+
 class SettableClock:
     """A clock that stands still until it is told otherwise."""
 
@@ -31,6 +36,14 @@ class SettableClock:
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Run every asynchronous test on the event loop that production runs on."""
     return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture
+def cycles(request: pytest.FixtureRequest) -> int:
+    """Say how many kills a torture test makes."""
+    asked = request.config.getoption("--cycles")
+    assert isinstance(asked, int)
+    return asked
 
 
 @pytest.fixture

@@ -28,6 +28,12 @@ async def frozen(settings: EmbeddedSettings) -> AsyncIterator["Freezer"]:
         freezer.thaw()
 
 
+async def begun() -> None:
+    """Give the loop the turns in which a write is begun and handed to the socket."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
 class Freezer:
     """A PostgreSQL whose whole family can be stopped in its tracks."""
 
@@ -82,8 +88,7 @@ async def test_a_caller_that_is_cancelled_drops_the_socket_and_cancels_nothing(
     frozen.freeze()
     write = frozen.connection.execute("insert into receipt values ('b-1')")
     caller = asyncio.ensure_future(pool.within(60, write, connection=frozen.connection))
-    for _ in range(5):  # turns of the loop: the write is begun and handed to the socket
-        await asyncio.sleep(0)
+    await begun()
     caller.cancel()
     with pytest.raises(asyncio.CancelledError):
         await caller
@@ -95,7 +100,7 @@ async def test_a_caller_that_is_cancelled_drops_the_socket_and_cancels_nothing(
 async def test_a_server_that_dies_in_mid_write_leaves_it_unknown(frozen: Freezer) -> None:
     write = frozen.connection.execute("select pg_sleep(60)")
     waiting = asyncio.ensure_future(pool.within(60, write, connection=frozen.connection))
-    await asyncio.sleep(0)
+    await begun()
     tell_family(frozen.pid, signal.SIGKILL)
     with pytest.raises(CommitUnknown):
         await waiting

@@ -197,7 +197,7 @@ class Cluster:
             if what is not signal.SIGINT:
                 self._say(f"PostgreSQL was slow to stop; sent it {what.name}")
                 postmaster.tell(pid, signal.SIGCONT)  # one that was frozen hears nothing else
-            if await self._gone(seconds):
+            if await self._gone(pid, seconds):
                 break
         if self._child is not None:
             self._child.poll()
@@ -209,12 +209,14 @@ class Cluster:
             self._child.returncode = 0  # else Python warns that a child was forgotten
             self._child = None
 
-    async def _gone(self, seconds_max: float) -> bool:
+    async def _gone(self, pid: int, seconds_max: float) -> bool:
         for _ in range(round(seconds_max / _POLL_SECONDS)):
-            if not self.alive:
+            if self._child is not None:
+                self._child.poll()
+            if not postmaster.exists(pid):
                 return True
             await asyncio.sleep(_POLL_SECONDS)
-        return not self.alive
+        return False
 
 
 def _made(data_dir: Path) -> bool:

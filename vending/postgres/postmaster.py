@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _LINES = 8
+_PROC = Path("/proc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,26 +48,33 @@ def running(data_dir: Path) -> Postmaster | None:
 def serves(pid: int, data_dir: Path) -> bool:
     """Return whether a process is alive and is a postmaster of this data directory.
 
-    A dead process that nobody has collected yet is not alive. Where the machine has no ``/proc``
-    a live process is believed.
+    Where the machine has no ``/proc`` a live process is believed.
     """
+    if not exists(pid):
+        return False
+    process = _PROC / str(pid)
+    if not process.parent.joinpath("self").exists():
+        return True
+    try:
+        return process.joinpath("cwd").resolve(strict=True) == data_dir.resolve()
+    except PermissionError:
+        return process.joinpath("comm").read_text().strip() == "postgres"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def exists(pid: int) -> bool:
+    """Return whether a process is alive; a dead one that nobody has collected yet is not."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         pass
-    process = Path("/proc") / str(pid)
-    if not process.parent.joinpath("self").exists():
-        return True
     try:
-        if process.joinpath("stat").read_text().rpartition(")")[2].split()[0] in "ZX":
-            return False
-        return process.joinpath("cwd").resolve(strict=True) == data_dir.resolve()
-    except PermissionError:
-        return process.joinpath("comm").read_text().strip() == "postgres"
+        return (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except (FileNotFoundError, ProcessLookupError):
-        return False
+        return not (_PROC / "self").exists()
 
 
 def tell(pid: int, what: signal.Signals) -> bool:
@@ -86,13 +94,7 @@ def forget_stranger(data_dir: Path) -> bool:
     postmaster that still run are found by PostgreSQL through their shared memory.
     """
     claim = read(data_dir)
-    if claim is None or serves(claim.pid, data_dir):
+    if claim is None or not exists(claim.pid) or serves(claim.pid, data_dir):
         return False
-    try:
-        os.kill(claim.pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
     (data_dir / "postmaster.pid").unlink(missing_ok=True)
     return True

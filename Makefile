@@ -1,0 +1,66 @@
+# The verbs of this project. `make` alone lists them; nothing is installed outside this directory.
+
+PYTHON ?= python3
+CYCLES ?= 50
+
+VENV := .venv
+BIN := $(VENV)/bin
+CORE := sts_core_rs
+CORE_SOURCES := $(CORE)/Cargo.toml $(CORE)/Cargo.lock $(CORE)/pyproject.toml \
+	$(shell find $(CORE)/src $(CORE)/python -type f -not -path '*/__pycache__/*' -not -name '*.so')
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
+PIP := $(BIN)/pip --quiet --disable-pip-version-check --no-input
+PYTEST_OPTIONS ?=
+
+.DEFAULT_GOAL := list
+.PHONY: list install run test check lint types contracts torture
+
+list:
+	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1#\2/p' $(MAKEFILE_LIST) | awk -F'#' '{ printf "%-18s%s\n", $$1, $$2 }'
+
+install: $(VENV)/.installed ## make .venv with the server and the token core; quick when nothing changed
+
+# Stamps: each remembers that a step was done for the files it depends on.
+
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.tools: $(VENV)/.created constraints.txt
+	$(PIP) install -c constraints.txt editables hatchling maturin
+	@touch $@
+
+$(VENV)/.core: $(VENV)/.tools $(CORE_SOURCES)
+	$(PIP) install -c constraints.txt --no-build-isolation ./$(CORE)
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.core pyproject.toml constraints.txt
+	$(PIP) install -c constraints.txt --no-build-isolation -e '.[test]'
+	@touch $@
+
+run: install ## start a demonstration town: a payment, its SMS, a meter that takes the token
+	$(BIN)/vending demo
+
+test: install ## run every test, Rust and Python
+	cd $(CORE) && cargo test --quiet --locked
+	$(BIN)/pytest $(PYTEST_OPTIONS)
+
+check: lint types contracts test ## what .ci/run asks for: format, lint, types, layers, every test
+
+lint: install ## check format and lint, Python and Rust
+	$(BIN)/ruff format --check --quiet
+	$(BIN)/ruff check --quiet
+	cd $(CORE) && cargo fmt --check
+	cd $(CORE) && cargo clippy --quiet --locked --all-targets --all-features -- -D warnings
+
+types: install ## check types: the server, its tests, and the core's stubs against what was built
+	$(BIN)/mypy vending tests
+	$(BIN)/python -P -m mypy.stubtest sts_core
+
+contracts: install ## check which package imports which
+	$(BIN)/lint-imports
+
+torture: install ## kill the server and PostgreSQL under load, CYCLES=n times
+	$(BIN)/pytest -m torture --cycles $(CYCLES) --timeout 0
