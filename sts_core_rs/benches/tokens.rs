@@ -19,8 +19,9 @@ use sts_core::{
 };
 
 const BATCH: u32 = 4096;
-const ROUNDS: u32 = 15;
-const ROUND_MIN: Duration = Duration::from_millis(40);
+/// Many short rounds, so that the best of them was not interrupted.
+const ROUNDS: u32 = 250;
+const ROUND_MIN: Duration = Duration::from_millis(2);
 
 /// Tokens a second below which the core is too slow, in batch.
 const DERIVE_FLOOR: f64 = 1.0e6;

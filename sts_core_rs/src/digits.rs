@@ -87,16 +87,25 @@ impl Token {
 /// Writes `value`, below `10^10`, into ten places.
 #[inline]
 fn write_digits(places: &mut [u8], value: u64) {
-    let mut rest = value;
-    for pair in places.rchunks_exact_mut(2) {
-        let two = rest % 100;
-        rest /= 100;
-        if let [tens, ones] = pair {
-            let [two, ..] = two.to_le_bytes();
-            *tens = b'0' + two / 10;
-            *ones = b'0' + two % 10;
-        }
+    const EIGHT: u64 = 100_000_000;
+    if let [tens, ones, rest @ ..] = places {
+        let [two, ..] = (value / EIGHT).to_le_bytes();
+        *tens = b'0' + two / 10;
+        *ones = b'0' + two % 10;
+        rest.copy_from_slice(&eight_digits(value % EIGHT));
     }
+}
+
+/// The eight digits of a number below `10^8`, all at once: it is halved into lanes of four, two and
+/// one digits, and a division by 100 or 10 in a lane is a multiplication and a shift.
+#[inline]
+fn eight_digits(value: u64) -> [u8; 8] {
+    let fours = value / 10_000 | (value % 10_000) << 32;
+    let hundreds = fours * 10_486 >> 20 & 0x0000_007F_0000_007F;
+    let twos = (fours - 100 * hundreds) << 16 | hundreds;
+    let tens = twos * 103 >> 10 & 0x000F_000F_000F_000F;
+    let ones = (twos - 10 * tens) << 8 | tens;
+    (ones | 0x3030_3030_3030_3030).to_le_bytes()
 }
 
 impl core::fmt::Display for Token {
@@ -141,6 +150,17 @@ mod tests {
             "7378697629483820646x",
         ] {
             assert_eq!(Token::parse(text), Err(StsError::TokenMalformed));
+        }
+    }
+
+    #[test]
+    fn every_lane_writes_its_own_digit() {
+        for value in (0..10_000).chain((0..10_000).map(|value| value * 10_000 + 9_999)) {
+            let text = format!("{value:08}");
+            assert_eq!(
+                core::str::from_utf8(&eight_digits(value)),
+                Ok(text.as_str())
+            );
         }
     }
 

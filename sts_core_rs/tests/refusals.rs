@@ -209,7 +209,7 @@ fn a_meter_whose_key_dkga01_makes_is_refused_only_under_a_64_bit_key_of_revision
     let mut ring = ring();
     let old_meter = |krn| {
         let mut order = order(krn);
-        order.to.meter = MeterPan::parse("10900000008").unwrap();
+        order.to.meter = MeterPan::parse("10900000000").unwrap();
         order
     };
     ring.remove(order(1).to.sgc, order(1).to.krn, KeyType::Unique)

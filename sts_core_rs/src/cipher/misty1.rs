@@ -15,34 +15,33 @@ pub struct Misty1 {
 
 #[inline]
 #[expect(clippy::indexing_slicing, reason = "nine bits index 512 entries")]
-fn s9(value: u16) -> u16 {
-    MISTY1_S9[usize::from(value & 0x1FF)]
+fn s9(value: u32) -> u32 {
+    u32::from(MISTY1_S9[(value & 0x1FF) as usize])
 }
 
 #[inline]
 #[expect(clippy::indexing_slicing, reason = "seven bits index 128 entries")]
-fn s7(value: u16) -> u16 {
-    u16::from(MISTY1_S7[usize::from(value & 0x7F)])
+fn s7(value: u32) -> u32 {
+    u32::from(MISTY1_S7[(value & 0x7F) as usize])
 }
 
 #[inline]
-fn fi(value: u16, key: u16) -> u16 {
+fn fi(value: u32, key: u32) -> u32 {
     let nine = s9(value >> 7) ^ (value & 0x7F);
     let seven = s7(value) ^ (nine & 0x7F) ^ (key >> 9);
-    let nine = nine ^ (key & 0x1FF);
-    let nine = s9(nine) ^ seven;
+    let nine = s9(nine ^ key) ^ seven;
     seven << 9 | nine
 }
 
+/// The two words of sixteen bits.
 #[inline]
-fn halves(word: u32) -> (u16, u16) {
-    let [a, b, c, d] = word.to_be_bytes();
-    (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]))
+fn halves(word: u32) -> (u32, u32) {
+    (word >> 16, word & 0xFFFF)
 }
 
 #[inline]
-fn joined(left: u16, right: u16) -> u32 {
-    u32::from(left) << 16 | u32::from(right)
+fn joined(left: u32, right: u32) -> u32 {
+    left << 16 | right
 }
 
 impl Misty1 {
@@ -58,7 +57,8 @@ impl Misty1 {
         next.rotate_left(1);
         let mut images = [0; 8];
         for ((image, word), next) in images.iter_mut().zip(words).zip(next) {
-            *image = fi(word, next);
+            let [_, _, high, low] = fi(word.into(), next.into()).to_be_bytes();
+            *image = u16::from_be_bytes([high, low]);
         }
         Self { words, images }
     }
@@ -72,14 +72,14 @@ impl Misty1 {
 
     #[inline]
     #[expect(clippy::indexing_slicing, reason = "the index is taken modulo eight")]
-    fn word(&self, index: usize) -> u16 {
-        self.words[index & 7]
+    fn word(&self, index: usize) -> u32 {
+        self.words[index & 7].into()
     }
 
     #[inline]
     #[expect(clippy::indexing_slicing, reason = "the index is taken modulo eight")]
-    fn image(&self, index: usize) -> u16 {
-        self.images[index & 7]
+    fn image(&self, index: usize) -> u32 {
+        self.images[index & 7].into()
     }
 
     #[inline]
@@ -93,7 +93,7 @@ impl Misty1 {
 
     /// The two key words of FL number `layer`: the one for AND, the one for OR.
     #[inline]
-    fn fl_keys(&self, layer: usize) -> (u16, u16) {
+    fn fl_keys(&self, layer: usize) -> (u32, u32) {
         let half = layer / 2;
         if layer % 2 == 0 {
             (self.word(half), self.image(half + 6))

@@ -12,8 +12,8 @@ use super::tables;
 
 const ROUNDS: usize = 16;
 
-/// One byte position: four choices of substitution, 256 values.
-type ByteWords = [[u64; 256]; 4];
+/// One byte position: four choices of substitution, 256 values each.
+type ByteWords = [u64; 1024];
 
 /// The cipher under one set of substitution and permutation tables.
 pub struct Sta {
@@ -86,9 +86,9 @@ impl Sta {
         clippy::indexing_slicing,
         reason = "a byte indexes 256 entries, two bits four"
     )]
-    fn unsubstituted(&self, state: u64, pairs: [u8; 8]) -> u64 {
+    fn unsubstituted(&self, state: u64, pairs: u64) -> u64 {
         let mut bytes = state.to_le_bytes();
-        for (byte, pair) in bytes.iter_mut().zip(pairs) {
+        for (byte, pair) in bytes.iter_mut().zip(pairs.to_le_bytes()) {
             *byte = self.unsubstitute[usize::from(pair & 3)][usize::from(*byte)];
         }
         u64::from_le_bytes(bytes)
@@ -97,22 +97,29 @@ impl Sta {
 
 /// The two selecting bits of each byte, gathered from the lowest bit of each nibble.
 #[inline]
-fn pairs(selector: u64) -> [u8; 8] {
+fn pairs(selector: u64) -> u64 {
     let low = selector & 0x1111_1111_1111_1111;
-    ((low | low >> 3) & 0x0303_0303_0303_0303).to_le_bytes()
+    (low | low >> 3) & 0x0303_0303_0303_0303
 }
 
+/// One round: each index is a byte of the state under its two selecting bits, made for four bytes
+/// at once in lanes of sixteen bits.
 #[inline]
-#[expect(
-    clippy::indexing_slicing,
-    reason = "a byte indexes 256 entries, two bits four"
-)]
-fn round(tables: &[ByteWords; 8], state: u64, pairs: [u8; 8]) -> u64 {
-    let mut result = 0;
-    for ((words, byte), pair) in tables.iter().zip(state.to_le_bytes()).zip(pairs) {
-        result ^= words[usize::from(pair & 3)][usize::from(byte)];
-    }
-    result
+#[expect(clippy::indexing_slicing, reason = "ten bits index 1024 entries")]
+fn round(tables: &[ByteWords; 8], state: u64, pairs: u64) -> u64 {
+    const LANES: u64 = 0x00FF_00FF_00FF_00FF;
+    let even = state & LANES | (pairs & LANES) << 8;
+    let odd = state >> 8 & LANES | pairs & !LANES;
+    let [t0, t1, t2, t3, t4, t5, t6, t7] = tables;
+    let index = |lanes: u64, lane: u32| usize::try_from(lanes >> (16 * lane) & 0x3FF).unwrap_or(0);
+    t0[index(even, 0)]
+        ^ t1[index(odd, 0)]
+        ^ t2[index(even, 1)]
+        ^ t3[index(odd, 1)]
+        ^ t4[index(even, 2)]
+        ^ t5[index(odd, 2)]
+        ^ t6[index(even, 3)]
+        ^ t7[index(odd, 3)]
 }
 
 #[expect(clippy::indexing_slicing, reason = "compile time, over permutations")]
@@ -163,7 +170,7 @@ const fn bytes(zero: &[u8; 16], one: &[u8; 16]) -> [[u8; 256]; 4] {
 )]
 const fn words(zero: &[u8; 16], one: &[u8; 16], places: &[u8; 64]) -> [ByteWords; 8] {
     let substituted = bytes(zero, one);
-    let mut result = [[[0; 256]; 4]; 8];
+    let mut result = [[0; 1024]; 8];
     let mut position = 0;
     while position < 8 {
         let mut pair = 0;
@@ -174,7 +181,7 @@ const fn words(zero: &[u8; 16], one: &[u8; 16], places: &[u8; 64]) -> [ByteWords
                 let mut bit = 0;
                 while bit < 8 {
                     let moved = (byte as u64 >> bit & 1) << places[position * 8 + bit];
-                    result[position][pair][value] |= moved;
+                    result[position][pair * 256 + value] |= moved;
                     bit += 1;
                 }
                 value += 1;
@@ -191,7 +198,11 @@ const fn single(all: &[ByteWords; 8]) -> [[u64; 256]; 8] {
     let mut result = [[0; 256]; 8];
     let mut position = 0;
     while position < 8 {
-        result[position] = all[position][0];
+        let mut value = 0;
+        while value < 256 {
+            result[position][value] = all[position][value];
+            value += 1;
+        }
         position += 1;
     }
     result
