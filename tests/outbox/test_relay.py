@@ -3,9 +3,9 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -65,7 +65,8 @@ async def relaying(
         yield relay
     finally:
         task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        with suppress(asyncio.CancelledError):
+            await task
 
 
 def messages(clock: SettableClock, count: int, **changes: Any) -> list[Message]:
@@ -175,7 +176,7 @@ async def test_no_more_are_in_the_air_than_allowed(
 
     async with relaying(database, clock, send, replace(PACE, in_flight_max=4)) as relay:
         await relay.quiet()
-    assert most == 4
+    assert 1 < most <= 4
     assert await states(db) == ["sent"] * 30
 
 
@@ -337,8 +338,33 @@ async def test_a_relay_cut_off_from_the_database_in_mid_air_repeats_nothing_it_c
             await relay.quiet()
     assert await states(db) == ["sent"]
     assert len(fake.requests) == 1
+    # Whether the loss is seen before or while something is written is PostgreSQL's choice.
     events = [entry["event"] for entry in logs]
-    assert events == ["outbox.database_away", "outbox.database_back"]
+    assert events in ([], ["outbox.database_away", "outbox.database_back"])
+
+
+async def test_a_database_that_refuses_is_asked_again_and_the_relay_lives(
+    database: Database, db: Connection, clock: SettableClock, fake: Carrier,
+    gateway: AfricasTalkingGateway,
+) -> None:  # fmt: skip
+    await stage(db, messages(clock, 1))
+    await db.execute("alter table message rename to mislaid")
+    refused = asyncio.Event()
+
+    class Telling(SettableClock):
+        def __call__(self) -> datetime:
+            if relay._database_away:
+                refused.set()
+            return self.now
+
+    with capture_logs() as logs:
+        async with relaying(database, Telling(clock.now), gateway.send) as relay:
+            await asyncio.wait_for(refused.wait(), 30)
+            await db.execute("alter table mislaid rename to message")
+            relay.wake()
+            await relay.quiet()
+    assert await states(db) == ["sent"]
+    assert [entry["event"] for entry in logs] == ["outbox.database_away", "outbox.database_back"]
 
 
 async def test_a_stop_waits_for_what_is_in_the_air_and_claims_no_more(

@@ -11,6 +11,8 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 
+import asyncpg
+
 from vending import log, metrics
 from vending.clock import Clock
 from vending.outbox import delivery
@@ -70,7 +72,7 @@ class Relay:
         self._woken.set()
 
     async def quiet(self) -> None:
-        """Wait until nothing is due, in the air or unwritten at the clock's present instant."""
+        """Wait until nothing is due, in the air or unwritten now, or until the relay has ended."""
         await self._quiet.wait()
 
     async def run(self) -> None:
@@ -92,6 +94,7 @@ class Relay:
             await asyncio.gather(*self._in_flight, return_exceptions=True)
             self._writer.drop()
             self._ended.set()
+            self._quiet.set()
 
     async def stop(self, *, seconds: float) -> None:
         """Claim no more, wait so long for what is in the air, give the rest back, and end."""
@@ -110,7 +113,8 @@ class Relay:
             await self._mark()
             claimed = await self._claim()
             await self._count()
-        except DatabaseAway as fault:
+        except (DatabaseAway, asyncpg.PostgresError) as fault:
+            # Whatever the database says against it, a message is no reason to stop taking money.
             if not self._database_away:
                 _log.error("outbox.database_away", fault=str(fault))
             self._database_away = True

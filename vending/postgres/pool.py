@@ -43,6 +43,8 @@ _LOST = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.CannotConnectNowError,
+    # The driver's own state when the server's goodbye arrives as a statement sets off.
+    asyncpg.InternalClientError,
     OSError,
 )
 """The server went away, or ended us, before it answered: what it did is not known."""
