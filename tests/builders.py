@@ -5,6 +5,7 @@ from itertools import count
 
 from vending.meters.check_digits import luhn_digit
 from vending.meters.meter import Meter
+from vending.numbering import first_at
 from vending.payments.payment import PayerKind, Payment, PaymentNotice
 
 SGC = "201457"
@@ -63,9 +64,10 @@ def a_payment(
 ) -> Payment:
     """Return a stored payment, received two seconds after it was made."""
     notice = a_notice(**facts)
+    received_at = received_at or notice.paid_at + timedelta(seconds=2)
     return Payment(
-        payment_id=next(_numbers),
+        payment_id=first_at(received_at) + next(_numbers),
         notice=notice,
         product=product,
-        received_at=received_at or notice.paid_at + timedelta(seconds=2),
+        received_at=received_at,
     )

@@ -111,6 +111,7 @@ class Sequencer:
         self._stop_asked = asyncio.Event()
         self._renewed_at = 0.0
         self._first_try = True
+        self._standing_by = False
         self._log = log.get("sequencer")
 
     @property
@@ -134,8 +135,11 @@ class Sequencer:
     def offer(self, payments: Sequence[Payment]) -> None:
         """Hand over payments that have just been stored.
 
-        Those beyond what memory may hold are left to the sweep: they are on disk already.
+        Those beyond what memory may hold are left to the sweep, and so are all of them while this
+        server stands by: they are on disk, and the owner's sweep finds them there.
         """
+        if self._standing_by:
+            return
         for payment in payments[: max(0, FRESH_MAX - len(self._fresh))]:
             claim = Claim(payment=payment, reference=payment.notice.account_reference)
             self._hold(claim, self._fresh)
@@ -143,6 +147,8 @@ class Sequencer:
 
     def offer_swept(self, claims: Iterable[Claim]) -> None:
         """Hand over what the sweep found undecided, and requests to reassign."""
+        if self._standing_by:
+            return
         for claim in claims:
             self._hold(replace(claim, doubtful=True), self._sidelined)
         self._work.set()
@@ -164,19 +170,25 @@ class Sequencer:
 
     async def run(self) -> None:
         """Own the lane when it is free, and vend, until `stop`."""
-        while not (self._stopping and not (self._held and self.running)):
-            try:
-                if self._fence is None:
-                    await self._wait_for_lease()
-                else:
-                    await self._turn(self._fence)
-            except DatabaseAway as fault:
-                metrics.database_up.set(0)
-                self._log.warning("the vend lane waits for the database", fault=str(fault))
-                await asyncio.sleep(AWAY_SECONDS)
-            except Fenced as fault:
-                self._lose(fault)
-        await self._give_up()
+        try:
+            while not (self._stopping and not (self._held and self.running)):
+                await self._one_turn()
+            await self._give_up()
+        finally:
+            self._writer.drop()
+
+    async def _one_turn(self) -> None:
+        try:
+            if self._fence is None:
+                await self._wait_for_lease()
+            else:
+                await self._turn(self._fence)
+        except DatabaseAway as fault:
+            metrics.database_up.set(0)
+            self._log.warning("the vend lane waits for the database", fault=str(fault))
+            await asyncio.sleep(AWAY_SECONDS)
+        except Fenced as fault:
+            self._lose(fault)
 
     async def _wait_for_lease(self) -> None:
         lease = self._lease
@@ -185,6 +197,7 @@ class Sequencer:
         )
         self._first_try = False
         metrics.database_up.set(1)
+        self._standing_by = not rows
         if rows:
             epoch = rows[0]["epoch"]
             self._fence = Fence(
@@ -305,6 +318,7 @@ class Sequencer:
         self._log.warning("this server no longer vends", fault=str(fault))
         metrics.sequencer_owner.set(0)
         self._fence = None
+        self._standing_by = True
         self._fresh.clear()
         self._sidelined.clear()
         self._held.clear()

@@ -163,13 +163,16 @@ class Inbox:
 
     async def run(self) -> None:
         """Store what callers bring until `stop` is called and all of it is answered."""
-        while self._waiting or not self._stopping:
-            if not self._waiting:
-                self._work.clear()
-                await self._work.wait()
-                continue
-            batch, self._waiting = self._waiting[:BATCH_MAX], self._waiting[BATCH_MAX:]
-            await self._commit(batch)
+        try:
+            while self._waiting or not self._stopping:
+                if not self._waiting:
+                    self._work.clear()
+                    await self._work.wait()
+                    continue
+                batch, self._waiting = self._waiting[:BATCH_MAX], self._waiting[BATCH_MAX:]
+                await self._commit(batch)
+        finally:
+            self._writer.drop()
 
     def stop(self) -> None:
         """Take no more notices; `run` ends when those in hand are answered."""

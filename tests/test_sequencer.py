@@ -1,0 +1,380 @@
+"""The lane itself: batches, fencing, failure by halves, and a database that comes and goes."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+
+import pytest
+
+from tests.builders import a_meter, a_payment
+from tests.conftest import SettableClock
+from tests.database import Database
+from tests.offices import an_office
+from vending.meters import directory
+from vending.meters.meter import Meter
+from vending.numbering import Numbers
+from vending.payments.outcomes import Outcome
+from vending.payments.payment import Payment
+from vending.postgres import pool
+from vending.postgres.pool import Connection
+from vending.postgres.writer import Writer
+from vending.sequencer import SIDELINED_SHARE, Lease, Sequencer
+from vending.sweep import Sweep
+from vending.vend import Claim, Office
+
+ADD_PAYMENT = "insert into payment values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
+COUNT_OUTCOMES = "select count(*) from outcome"
+
+
+class Lane:
+    """A sequencer that runs, and a way to wait for what it does."""
+
+    def __init__(self, sequencer: Sequencer, committed: asyncio.Queue[Sequence[Outcome]]) -> None:
+        self.sequencer = sequencer
+        self.batches: list[int] = []
+        self._committed = committed
+
+    async def decided(self, count: int) -> list[Outcome]:
+        """Wait until so many outcomes are committed and return them."""
+        outcomes: list[Outcome] = []
+        while len(outcomes) < count:
+            batch = await asyncio.wait_for(self._committed.get(), 20)
+            self.batches.append(len(batch))
+            outcomes += batch
+        return outcomes
+
+
+class Yard:
+    """Makes lanes on one database, and the meters and payments they work on."""
+
+    def __init__(
+        self, db: Connection, database: Database, clock: SettableClock, stack: AsyncExitStack
+    ) -> None:
+        self.db = db
+        self.database = database
+        self.clock = clock
+        self._stack = stack
+        self._nodes = iter(range(10, 250))
+
+    async def lane(
+        self,
+        *,
+        owner: str = "one",
+        office: Callable[[], Office] | None = None,
+        batch_max: int = 500,
+        lease_seconds: int = 5,
+        running: bool = True,
+    ) -> Lane:
+        committed: asyncio.Queue[Sequence[Outcome]] = asyncio.Queue()
+        ready = an_office(self.clock)
+        sequencer = Sequencer(
+            Writer(self.database.dsn, seconds=5.0),
+            lease=Lease(shard=0, owner=owner, seconds=lease_seconds),
+            batch_max=batch_max,
+            open_office=office or (lambda: ready),
+            clock=self.clock,
+            numbers=Numbers(self.clock, node=next(self._nodes)),
+            on_committed=committed.put_nowait,
+        )
+        if running:
+            await self._stack.enter_async_context(_running(sequencer))
+        return Lane(sequencer, committed)
+
+    async def run(self, lane: Lane) -> None:
+        await self._stack.enter_async_context(_running(lane.sequencer))
+
+    async def meter(self) -> Meter:
+        meter = a_meter()
+        await directory.register(self.db, meter, now=self.clock())
+        return meter
+
+    async def payments(self, count: int, meter: Meter | None = None) -> list[Payment]:
+        meter = meter or await self.meter()
+        payments = [a_payment(account_reference=meter.meter_number) for _ in range(count)]
+        rows = [
+            (p.payment_id, p.notice.operator, p.notice.transaction_id, p.notice.short_code,
+             p.product, p.notice.account_reference, p.notice.amount_minor, p.notice.paid_at,
+             p.received_at, p.notice.payer, str(p.notice.payer_kind), p.notice.raw)
+            for p in payments
+        ]  # fmt: skip
+        await self.db.executemany(ADD_PAYMENT, rows)
+        return payments
+
+
+@asynccontextmanager
+async def _running(sequencer: Sequencer) -> AsyncIterator[None]:
+    task = asyncio.create_task(sequencer.run())
+    yield
+    sequencer.stop()
+    try:
+        await asyncio.wait_for(task, 20)
+    except TimeoutError:
+        task.cancel()
+
+
+@pytest.fixture
+async def yard(db: Connection, database: Database, clock: SettableClock) -> AsyncIterator[Yard]:
+    async with AsyncExitStack() as stack:
+        yield Yard(db, database, clock, stack)
+
+
+async def _until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not holds():
+            await asyncio.sleep(0.005)
+
+
+async def test_what_gathers_while_a_batch_commits_goes_into_the_next(yard: Yard) -> None:
+    lane = await yard.lane(running=False)
+    payments = await yard.payments(30)
+    lane.sequencer.offer(payments)
+    await yard.run(lane)
+    assert len(await lane.decided(30)) == 30
+    assert lane.batches == [30]
+
+
+async def test_a_batch_is_never_larger_than_its_limit(yard: Yard) -> None:
+    lane = await yard.lane(running=False, batch_max=10)
+    lane.sequencer.offer(await yard.payments(25))
+    await yard.run(lane)
+    await lane.decided(25)
+    assert lane.batches == [10, 10, 5]
+
+
+async def test_a_payment_handed_over_twice_is_vended_once(yard: Yard) -> None:
+    lane = await yard.lane(running=False)
+    payments = await yard.payments(3)
+    lane.sequencer.offer(payments)
+    lane.sequencer.offer(payments)
+    lane.sequencer.offer_swept(
+        Claim(payment=one, reference=one.notice.account_reference) for one in payments
+    )
+    await yard.run(lane)
+    await lane.decided(3)
+    assert await yard.db.fetchval(COUNT_OUTCOMES) == 3
+    assert lane.sequencer.waiting == 0
+
+
+async def test_a_swept_payment_that_was_decided_meanwhile_keeps_its_outcome(yard: Yard) -> None:
+    lane = await yard.lane()
+    payments = await yard.payments(2)
+    lane.sequencer.offer(payments)
+    first = await lane.decided(2)
+    lane.sequencer.offer_swept(
+        Claim(payment=one, reference=one.notice.account_reference) for one in payments
+    )
+    assert await lane.decided(2) == first
+    lane.sequencer.offer(payments)  # a hand-over that comes late finds the ledger in its way
+    assert await lane.decided(2) == first
+    assert await yard.db.fetchval("select count(*) from quarantine") == 0
+
+
+async def test_the_backlog_has_its_share_while_live_payments_wait(yard: Yard) -> None:
+    lane = await yard.lane(running=False, batch_max=10)
+    live, left = await yard.payments(20), await yard.payments(20)
+    lane.sequencer.offer_swept(
+        Claim(payment=one, reference=one.notice.account_reference) for one in left
+    )
+    lane.sequencer.offer(live)
+    await yard.run(lane)
+    first = {one.payment_id for one in (await lane.decided(10))[:10]}
+    assert len(first & {one.payment_id for one in left}) == int(10 * SIDELINED_SHARE)
+
+
+class PoisonError(Exception):
+    """What a payment that always breaks the batch would raise."""
+
+
+async def test_a_poison_payment_is_put_aside_alone(yard: Yard) -> None:
+    payments = await yard.payments(40)
+    poison = payments[17]
+    await yard.db.execute(
+        f"alter table outcome add constraint no_poison check (payment_id <> {poison.payment_id})"
+    )
+    lane = await yard.lane(running=False)
+    lane.sequencer.offer(payments)
+    await yard.run(lane)
+    outcomes = await lane.decided(39)
+    assert poison.payment_id not in {one.payment_id for one in outcomes}
+    await _until(lambda: lane.sequencer.waiting == 0)
+    row = await yard.db.fetchrow("select payment_id, reason, transaction_id from quarantine")
+    assert row is not None
+    assert tuple(row) == (
+        poison.payment_id,
+        "cannot_be_vended",
+        poison.notice.transaction_id,
+    )
+
+
+async def test_any_error_of_the_story_stops_one_payment_and_not_the_lane(yard: Yard) -> None:
+    (payment,) = await yard.payments(1)
+    office = an_office(yard.clock)
+    broken = [True]
+
+    def opened() -> Office:
+        if broken[0]:
+            raise PoisonError
+        return office
+
+    lane = await yard.lane(office=opened)
+    lane.sequencer.offer([payment])
+    await _until(lambda: lane.sequencer.waiting == 0)
+    broken[0] = False
+    lane.sequencer.offer(await yard.payments(1))
+    await lane.decided(1)
+    assert await yard.db.fetchval("select detail from quarantine") == "PoisonError"
+
+
+async def test_one_of_two_servers_vends_and_the_other_stands_by(yard: Yard) -> None:
+    one = await yard.lane(owner="one")
+    await _until(lambda: one.sequencer.running)
+    two = await yard.lane(owner="two")
+    one.sequencer.offer(await yard.payments(1))
+    await one.decided(1)
+    assert not two.sequencer.running
+    assert two.sequencer.room() == 0
+
+
+async def test_the_stand_by_takes_over_when_the_owner_gives_up(yard: Yard) -> None:
+    one = await yard.lane(owner="one", lease_seconds=2)
+    await _until(lambda: one.sequencer.running)
+    two = await yard.lane(owner="two", lease_seconds=2)
+    one.sequencer.stop()
+    await _until(lambda: two.sequencer.running)
+    two.sequencer.offer(await yard.payments(1))
+    await two.decided(1)
+
+
+async def test_a_former_owner_that_wakes_up_writes_nothing(yard: Yard) -> None:
+    late = await yard.lane(owner="late")
+    await _until(lambda: late.sequencer.running)
+    late.sequencer.pause()
+    await yard.db.execute("update sequencer_lease set owner = 'next', epoch = epoch + 1")
+    late.sequencer.offer(await yard.payments(5))
+    late.sequencer.resume()
+    await _until(lambda: not late.sequencer.running)
+    assert await yard.db.fetchval(COUNT_OUTCOMES) == 0
+    assert late.sequencer.waiting == 0
+
+
+async def test_a_restart_under_the_same_name_does_not_wait_for_its_own_lease(yard: Yard) -> None:
+    await yard.db.execute(
+        "insert into sequencer_lease values (0, 'one', 7, now() + interval '1 hour')"
+    )
+    lane = await yard.lane(owner="one")
+    await _until(lambda: lane.sequencer.running)
+    assert await yard.db.fetchval("select epoch from sequencer_lease") == 8
+
+
+async def test_an_idle_owner_keeps_its_lease(yard: Yard) -> None:
+    lane = await yard.lane(lease_seconds=2)
+    await _until(lambda: lane.sequencer.running)
+    read = "select expires_at from sequencer_lease"
+    before = await yard.db.fetchval(read)
+    async with asyncio.timeout(20):
+        while await yard.db.fetchval(read) == before:
+            await asyncio.sleep(0.05)
+    assert lane.sequencer.running
+
+
+async def test_a_paused_lane_takes_in_and_vends_when_it_goes_on(yard: Yard) -> None:
+    lane = await yard.lane()
+    await _until(lambda: lane.sequencer.running)
+    lane.sequencer.pause()
+    lane.sequencer.offer(await yard.payments(4))
+    await asyncio.sleep(0.05)
+    assert (lane.sequencer.waiting, await yard.db.fetchval(COUNT_OUTCOMES)) == (4, 0)
+    lane.sequencer.resume()
+    await lane.decided(4)
+
+
+async def test_a_lost_connection_loses_no_payment_and_vends_none_twice(yard: Yard) -> None:
+    lane = await yard.lane(batch_max=5)
+    payments = await yard.payments(200)
+    lane.sequencer.offer(payments)
+    for _ in range(10):
+        await yard.db.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity"
+            " where datname = current_database() and pid <> pg_backend_pid()"
+        )
+        await asyncio.sleep(0.02)
+    async with asyncio.timeout(30):
+        while await yard.db.fetchval(COUNT_OUTCOMES) < 200:
+            await asyncio.sleep(0.02)
+    tids = await yard.db.fetchval("select count(distinct tid) from outcome")
+    assert tids == 200
+    assert await yard.db.fetchval("select sum(amount_minor) from posting") == 0
+
+
+async def test_stopping_finishes_what_is_in_hand(yard: Yard) -> None:
+    lane = await yard.lane(batch_max=7)
+    await _until(lambda: lane.sequencer.running)
+    lane.sequencer.offer(await yard.payments(50))
+    lane.sequencer.stop()
+    await lane.decided(50)
+
+
+@asynccontextmanager
+async def _sweeping(yard: Yard, lane: Lane) -> AsyncIterator[Sweep]:
+    async with pool.create(yard.database.dsn, size=2) as readers:
+        sweep = Sweep(readers, lane.sequencer, clock=yard.clock, every=timedelta(milliseconds=10))
+        task = asyncio.create_task(sweep.run())
+        yield sweep
+        sweep.stop()
+        await task
+
+
+async def test_the_sweep_finds_what_a_crash_left_behind(yard: Yard) -> None:
+    payments = await yard.payments(30)
+    yard.clock.advance(seconds=2)
+    lane = await yard.lane(batch_max=8)
+    async with _sweeping(yard, lane):
+        outcomes = await lane.decided(30)
+    assert {one.payment_id for one in outcomes} == {one.payment_id for one in payments}
+
+
+async def test_the_sweep_leaves_quarantined_payments_to_people(yard: Yard) -> None:
+    held, free = await yard.payments(2)
+    yard.clock.advance(seconds=2)
+    await yard.db.execute(
+        "insert into quarantine values (1, 'mpesa', 'cannot_be_vended', '', $1, '', '', '', now())",
+        held.payment_id,
+    )
+    lane = await yard.lane()
+    async with _sweeping(yard, lane):
+        (outcome,) = await lane.decided(1)
+        assert outcome.payment_id == free.payment_id
+        await yard.db.execute("update quarantine set resolved_at = now(), resolved_by = 'Achieng'")
+        yard.clock.advance(minutes=6)  # the occasional look reaches further back
+        (outcome,) = await lane.decided(1)
+    assert outcome.payment_id == held.payment_id
+
+
+async def test_the_sweep_brings_requests_to_reassign(yard: Yard) -> None:
+    meter = await yard.meter()
+    (payment,) = await yard.payments(1)
+    yard.clock.advance(seconds=2)
+    await yard.db.execute("update payment set account_reference = '1'")  # as if mistyped
+    lane = await yard.lane()
+    async with _sweeping(yard, lane):
+        (refused,) = await lane.decided(1)
+        assert str(refused.kind) == "refund_due"
+        await yard.db.execute(
+            "insert into reassignment values (1, $1, $2, 'Otieno', 'typed wrong', now())",
+            payment.payment_id, meter.meter_number,
+        )  # fmt: skip
+        (sold,) = await lane.decided(1)
+    assert (str(sold.kind), sold.meter_number) == ("token_issued", meter.meter_number)
+
+
+async def test_the_sweep_outlives_a_database_that_goes_away(yard: Yard) -> None:
+    lane = await yard.lane()
+    await _until(lambda: lane.sequencer.running)
+    async with _sweeping(yard, lane):
+        await yard.db.execute("alter table outcome rename to outcome_gone")
+        await asyncio.sleep(0.05)
+        await yard.db.execute("alter table outcome_gone rename to outcome")
+        await yard.payments(1)
+        yard.clock.advance(seconds=2)
+        await lane.decided(1)
