@@ -269,10 +269,7 @@ async def test_a_compressed_body_is_refused_unread(api: Served) -> None:
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["announced", "chunked"])
-async def test_fifty_megabytes_are_refused_in_flat_memory(
-    api: Served,
-    chunked: bool,  # noqa: FBT001 - a parameter of the test
-) -> None:
+async def test_fifty_megabytes_are_refused_in_flat_memory(api: Served, *, chunked: bool) -> None:
     def peak_kilobytes() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 

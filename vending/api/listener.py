@@ -135,6 +135,7 @@ class Listener:
         self._arriving: set[asyncio.Task[None]] = set()
         self._accepting = False
         self._closed = False
+        self._emptied = asyncio.Event()
         self._lines = LineLimit()
         self._sweeper = asyncio.create_task(self._sweep_for_ever())
         self.resume()
@@ -152,11 +153,11 @@ class Listener:
         self._sweeper.cancel()
         await asyncio.gather(self._sweeper, *self._arriving, return_exceptions=True)
         await self._runner.cleanup()
-        for guard in self._guards:
+        for guard in list(self._guards):
             _end(guard, farewell=b"")
         # A transport tells that it is closed in the loop's next turns, and leaks if there are none.
-        while self._guards:
-            await asyncio.sleep(0)
+        if self._guards:
+            await self._emptied.wait()
 
     def resume(self) -> None:
         """Accept again, if there is room."""
@@ -167,6 +168,8 @@ class Listener:
     def left(self, guard: Guard) -> None:
         """Take note that a connection has ended."""
         self._guards.discard(guard)
+        if not self._guards and self._closed:
+            self._emptied.set()
         self.resume()
 
     def _full(self) -> bool:
