@@ -123,6 +123,9 @@ async def import_csv(
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
+    # The file is read again for its rejects and measured for its progress: a pipe cannot be.
+    if path.exists() and not path.is_file():
+        raise MeterFileRefused(reason="unreadable", file=str(path), fault="not a regular file")
     try:
         file = path.open("rb")
     except OSError as error:

@@ -24,7 +24,8 @@ ATTEMPTS_MAX = 5
 """Tries of one range when somebody else keeps adding the same meters at the same moment."""
 
 _SCHEMA: Final = "staging"
-_LOCK_CLASS = 0x6D657465  # "mete": our advisory locks among anyone else's
+LOCK_CLASS = 0x6D657465
+"""Sets our advisory locks apart from anyone else's ("mete")."""
 
 _LOCK = "select pg_advisory_lock($1, $2)"
 _TRY_LOCK = "select pg_try_advisory_lock($1, $2)"
@@ -176,7 +177,7 @@ class Staging:
     async def make(self) -> None:
         """Take the run's number, clear up after runs that died, and make the rejects table."""
         await self.connection.execute(_SESSION)
-        await self.connection.execute(_LOCK, _LOCK_CLASS, self.number)
+        await self.connection.execute(_LOCK, LOCK_CLASS, self.number)
         await self._drop_left_behind()
         await self.connection.execute(self._sql(_MAKE_REJECTS))
 
@@ -248,9 +249,9 @@ class Staging:
 
     async def _drop_left_behind(self) -> None:
         for row in await self.connection.fetch(_LEFT_BEHIND):
-            if await self.connection.fetchval(_TRY_LOCK, _LOCK_CLASS, row[0]):
+            if await self.connection.fetchval(_TRY_LOCK, LOCK_CLASS, row[0]):
                 await self.connection.execute(_named(_DROP, row[0]))
-                await self.connection.execute(_UNLOCK, _LOCK_CLASS, row[0])
+                await self.connection.execute(_UNLOCK, LOCK_CLASS, row[0])
 
     async def _run(self, connection: Connection, statement: str, *arguments: object) -> int:
         return _count(await connection.execute(self._sql(statement), *arguments))

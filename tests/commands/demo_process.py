@@ -1,0 +1,82 @@
+"""A demo as a person starts it: a process of its own, read line by line, interrupted at the end."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.processes import family
+
+START_SECONDS_MAX = 60
+STOP_SECONDS_MAX = 30
+
+VENDING = (sys.executable, "-m", "vending")
+
+
+@dataclass(slots=True)
+class DemoProcess:
+    """A running `vending demo` and what it has printed so far."""
+
+    process: asyncio.subprocess.Process
+    home: Path
+    lines: list[str]
+
+    async def line(self, containing: str) -> str:
+        """Read on until a line has certain words, and return it."""
+        assert self.process.stdout is not None
+        async with asyncio.timeout(START_SECONDS_MAX):
+            while True:
+                raw = await self.process.stdout.readline()
+                if not raw:
+                    told = "\n".join(self.lines)
+                    raise AssertionError(f"ended before {containing!r}:\n{told}")
+                self.lines.append(raw.decode().rstrip("\n"))
+                if containing in self.lines[-1]:
+                    return self.lines[-1]
+
+    async def interrupt(self) -> tuple[int, list[int]]:
+        """Do what Ctrl-C does; return the exit code and whichever of its processes still live."""
+        members = family(self.process.pid)
+        self.process.send_signal(signal.SIGINT)
+        assert self.process.stdout is not None
+        async with asyncio.timeout(STOP_SECONDS_MAX):
+            rest = await self.process.stdout.read()
+            code = await self.process.wait()
+        self.lines += rest.decode().splitlines()
+        return code, [member for member in members if family(member)]
+
+
+@asynccontextmanager
+async def demo(home: Path, *options: str) -> AsyncIterator[DemoProcess]:
+    """Start a demo on a free port; whatever is left of it at the end is killed."""
+    process = await asyncio.create_subprocess_exec(
+        *VENDING, "demo", "--home", str(home), "--port", "0", *options,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, limit=2**20,
+    )  # fmt: skip
+    try:
+        yield DemoProcess(process, home, [])
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            assert process.stdout is not None
+            await process.stdout.read()
+        await process.wait()
+
+
+async def ran(*arguments: str | Path) -> tuple[int, str]:
+    """Run one `vending` command to its end; return its exit code and all it printed."""
+    return await ended((*VENDING, *map(str, arguments)))
+
+
+async def ended(command: Sequence[str]) -> tuple[int, str]:
+    """Run any program to its end; return its exit code and all it printed."""
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    async with asyncio.timeout(START_SECONDS_MAX):
+        told, _ = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, told.decode()

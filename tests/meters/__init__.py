@@ -1,0 +1,1 @@
+"""Meters, on paper and in PostgreSQL."""
