@@ -365,6 +365,8 @@ async def test_the_sweep_brings_requests_to_reassign(yard: Yard) -> None:
             payment.payment_id, meter.meter_number,
         )  # fmt: skip
         (sold,) = await lane.decided(1)
+        while str(sold.kind) == "refund_due":  # a sweep that had read before the first decision
+            (sold,) = await lane.decided(1)
     assert (str(sold.kind), sold.meter_number) == ("token_issued", meter.meter_number)
 
 

@@ -252,15 +252,17 @@ class Sequencer:
                     # It may be alone in its batch and merely decided already: look, then judge.
                     parts.append([replace(part[0], doubtful=True)])
             else:
-                self._done(part, decided, now=self._clock())
+                self._done(part, decided, decided_at=now)
 
-    def _done(self, claims: list[Claim], decided: list[Outcome], *, now: datetime) -> None:
+    def _done(self, claims: list[Claim], decided: list[Outcome], *, decided_at: datetime) -> None:
         metrics.batch_payments.observe(len(claims))
+        now = self._clock()
         for claim, outcome in zip(claims, decided, strict=True):
             self._held.discard(_identity(claim))
-            metrics.outcomes.labels(str(outcome.kind), outcome.reason or "").inc()
-            waited = (now - claim.payment.received_at).total_seconds()
-            metrics.vend_seconds.observe(max(0.0, waited))
+            if outcome.decided_at == decided_at:  # not one that had been decided before
+                metrics.outcomes.labels(str(outcome.kind), outcome.reason or "").inc()
+                waited = (now - claim.payment.received_at).total_seconds()
+                metrics.vend_seconds.observe(max(0.0, waited))
         metrics.waiting_payments.set(len(self._held))
         self._on_committed(decided)
 
