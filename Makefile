@@ -41,7 +41,7 @@ $(VENV)/.installed: $(VENV)/.core pyproject.toml constraints.txt
 	@touch $@
 
 run: install ## start a demonstration town: a payment, its SMS, a meter that takes the token
-	$(BIN)/vending demo
+	$(BIN)/vending demo $(if $(PORT),--port $(PORT))
 
 test: install ## run every test, Rust and Python
 	cd $(CORE) && cargo test --quiet --locked

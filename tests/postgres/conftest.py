@@ -20,5 +20,5 @@ def directory() -> Iterator[Path]:
 def settings(directory: Path) -> EmbeddedSettings:
     """Ask for a small cluster with durability on, its copies kept inside the directory."""
     return EmbeddedSettings(
-        data_dir=directory / "data", service_home=directory / "home", shared_buffers_mb=32
+        data_dir=directory / "data", system_home=directory / "home", shared_buffers_mb=32
     )

@@ -1,6 +1,6 @@
 """A process of its own that runs the embedded PostgreSQL until its standard input closes.
 
-Usage: python -m tests.postgres.holder DATA_DIR SERVICE_HOME. Prints the address once it runs, then
+Usage: python -m tests.postgres.holder DATA_DIR SYSTEM_HOME. Prints the address once it runs, then
 after Ctrl-C one more line that proves PostgreSQL was still there to be asked.
 """
 
@@ -25,7 +25,7 @@ async def _hold(settings: EmbeddedSettings) -> None:
 
 
 if __name__ == "__main__":
-    data_dir, service_home = map(Path, sys.argv[1:])
+    data_dir, system_home = map(Path, sys.argv[1:])
     asyncio.run(
-        _hold(EmbeddedSettings(data_dir=data_dir, service_home=service_home, shared_buffers_mb=32))
+        _hold(EmbeddedSettings(data_dir=data_dir, system_home=system_home, shared_buffers_mb=32))
     )

@@ -54,7 +54,7 @@ async def holder(
     """Run the embedded PostgreSQL in a process of its own, until killed or told to end."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "tests.postgres.holder", settings.data_dir, settings.service_home),
+        *("-m", "tests.postgres.holder", settings.data_dir, settings.system_home),
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -18,7 +18,7 @@ import pytest
 from tests.postgres.test_embedded import ROOT, ask, ask_until_answered, pid_of, write_rows
 from tests.processes import family, tell_family
 from vending.postgres import account, binaries
-from vending.postgres.account import NoServiceAccount, account_for
+from vending.postgres.account import NoUnprivilegedAccount, account_for
 from vending.postgres.binaries import PostgresNotFound
 from vending.postgres.cluster import (
     DataDirectoryForbidden,
@@ -228,7 +228,7 @@ async def test_a_postgresql_of_someone_elses_without_a_socket_is_left_running(
     async with running(settings):
         pass
     who = account_for(settings.data_dir)
-    found = binaries.find(None, who, settings.service_home)
+    found = binaries.find(None, who, settings.system_home)
     user, group, groups = account.credentials(who)
     other = subprocess.Popen(
         [
@@ -282,7 +282,7 @@ async def test_a_disk_that_filled_up_is_said_to_be_full_until_freed_and_keeps_th
 
 @as_root
 def test_root_without_an_unprivileged_account_is_told_to_make_one(tmp_path: Path) -> None:
-    with pytest.raises(NoServiceAccount, match="no-such-account"):
+    with pytest.raises(NoUnprivilegedAccount, match="no-such-account"):
         account_for(tmp_path / "data", ["no-such-account"])
 
 
@@ -296,7 +296,7 @@ async def test_data_below_a_private_home_is_kept_where_postgresql_can_reach_it(
     async with running(private) as dsn:
         await write_rows(dsn)
     assert stat.S_IMODE(home.stat().st_mode) == 0o700
-    assert private.data_dir.readlink().is_relative_to(settings.service_home)
+    assert private.data_dir.readlink().is_relative_to(settings.system_home)
     async with running(private) as dsn:
         assert await ask(dsn, "select count(*) from receipt") == 20_000
 
@@ -327,10 +327,10 @@ async def test_programs_in_a_private_home_are_copied_once(
         shutil.copytree(folder, home / folder.name, symlinks=True)
     monkeypatch.syspath_prepend(str(home))
     who = account_for(directory / "none")
-    found = binaries.find(None, who, settings.service_home)
-    assert found.bin_dir.is_relative_to(settings.service_home)
+    found = binaries.find(None, who, settings.system_home)
+    assert found.bin_dir.is_relative_to(settings.system_home)
     made = found.bin_dir.stat().st_ino
-    assert binaries.find(None, who, settings.service_home).bin_dir.stat().st_ino == made
+    assert binaries.find(None, who, settings.system_home).bin_dir.stat().st_ino == made
     assert stat.S_IMODE(home.stat().st_mode) == 0o700
 
 

@@ -24,13 +24,13 @@ ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 _OTHERS = 0o077
 
 
-class NoServiceAccount(VendingError):
+class NoUnprivilegedAccount(VendingError):
     """No unprivileged account was found to run PostgreSQL under.
 
     PostgreSQL refuses to run as root. Create an account named `stima`, or start as another user.
     """
 
-    code = "no_service_account"
+    code = "no_unprivileged_account"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Account:
 def account_for(data_dir: Path, candidates: Sequence[str] = CANDIDATES) -> Account:
     """Return the account PostgreSQL runs as: ours, or when we are root an unprivileged one.
 
-    A data directory that exists keeps its owner. Raises NoServiceAccount.
+    A data directory that exists keeps its owner. Raises NoUnprivilegedAccount.
     """
     if os.geteuid() != 0:
         return _known(os.geteuid(), os.getegid())
@@ -57,7 +57,7 @@ def account_for(data_dir: Path, candidates: Sequence[str] = CANDIDATES) -> Accou
         except KeyError:
             continue
         return Account(name, entry.pw_uid, entry.pw_gid)
-    raise NoServiceAccount(looked_for=", ".join(candidates))
+    raise NoUnprivilegedAccount(looked_for=", ".join(candidates))
 
 
 def _known(uid: int, gid: int) -> Account:

@@ -59,7 +59,7 @@ class SocketPathTooLong(VendingError):
 class EmbeddedSettings:
     """Where the embedded PostgreSQL lives and how much it may take.
 
-    `service_home` is used only as root, for what PostgreSQL's own account cannot reach otherwise:
+    `system_home` is used only as root, for what PostgreSQL's own account cannot reach otherwise:
     a copy of the programs, and the data when `data_dir` lies in a private home; `data_dir` is then
     a symbolic link to it. `options` are further PostgreSQL settings; they win over ours, except
     that nothing turns durability off. A stop that takes longer than `stop_seconds_max` becomes an
@@ -69,7 +69,7 @@ class EmbeddedSettings:
     data_dir: Path
     bin_dir: Path | None = None
     socket_dir: Path | None = None
-    service_home: Path = Path("/var/lib/stima")
+    system_home: Path = Path("/var/lib/stima")
     database: str = "stima"
     shared_buffers_mb: int | None = None
     durable: bool = True
@@ -86,7 +86,7 @@ async def running(
     """Yield the address of a running PostgreSQL, as its owner, with the database made.
 
     `on_line` gets PostgreSQL's log lines while it starts (a recovery can take minutes) and a line
-    for each restart. Raises PostgresNotFound, NoServiceAccount, DataDirectoryForeign,
+    for each restart. Raises PostgresNotFound, NoUnprivilegedAccount, DataDirectoryForeign,
     DataDirectoryForbidden, DataDirectoryBusy, SocketPathTooLong, DiskFull, PostgresDidNotStart.
     """
     say = on_line or _say_nothing
@@ -162,7 +162,7 @@ def _site(settings: EmbeddedSettings, say: Callable[[str], None]) -> Site:
         if not reaches(account, data_dir.parent):
             data_dir = _moved_home(settings, data_dir, say)
         _check_owner(data_dir, account)
-        found = binaries.find(settings.bin_dir, account, settings.service_home / "programs")
+        found = binaries.find(settings.bin_dir, account, settings.system_home / "programs")
         socket_dir = _socket_dir(settings.socket_dir, data_dir, account)
     except OSError as error:
         if error.errno == errno.ENOSPC:
@@ -187,7 +187,7 @@ def _moved_home(settings: EmbeddedSettings, data_dir: Path, say: Callable[[str],
         raise DataDirectoryForbidden(
             data_dir=data_dir, reason="PostgreSQL's account cannot enter its parent directory"
         )
-    home = settings.service_home / "clusters" / secrets.token_hex(6) / "data"
+    home = settings.system_home / "clusters" / secrets.token_hex(6) / "data"
     make_directory(home.parent)
     data_dir.symlink_to(home)
     say(f"PostgreSQL's account cannot enter {data_dir.parent}, so its data is kept in {home}")
