@@ -6,6 +6,8 @@ import pkgutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import sts_core.errors
+
 import vending
 from vending.api.problems import shape_of
 from vending.errors import Inconsistent, Refused, Rejected, Unavailable, VendingError
@@ -25,6 +27,13 @@ same request may succeed later (`retry`), and what became of the money (`money_s
 with `money_state` *held*: its bytes are in quarantine.
 
 This page is written from the classes by `python -m tests.errors_page`; a test holds it to them.
+"""
+
+RULES_HEAD = """\
+## Rules of the STS core
+
+Where an error names a `rule`, it is one of these. They are the errors of `sts_core` itself.
+
 """
 
 FAMILIES: tuple[tuple[type[VendingError], str], ...] = (
@@ -74,6 +83,7 @@ def page() -> str:
         ]
         name = "Others" if family is VendingError else family.__name__
         parts.append(f"## {name}\n\n{meaning}\n\n{_table(members)}")
+    parts.append(_rules())
     return "\n".join(parts)
 
 
@@ -84,6 +94,17 @@ def _table(members: list[type[VendingError]]) -> str:
         for kind in sorted(members, key=lambda kind: kind.code)
     ]
     return "\n".join(rows) + "\n"
+
+
+def _rules() -> str:
+    """Return the rules of the STS core: what `rule` of token_refused and its like may say."""
+    rules = sorted(sts_core.errors.StsError.__subclasses__(), key=lambda rule: rule.code)
+    rows = ["| rule | what is broken |", "|---|---|"]
+    rows += [
+        f"| `{rule.code}` | {_cell(' '.join(inspect.cleandoc(rule.__doc__ or '').split()))} |"
+        for rule in rules
+    ]
+    return RULES_HEAD + "\n".join(rows) + "\n"
 
 
 def _cell(text: str) -> str:

@@ -8,11 +8,13 @@ Daraja forbids some words in registered addresses, its own brand among them: hen
 """
 
 import asyncio
+import functools
 from collections.abc import Coroutine
 from typing import Final
 
 import asyncpg
 from aiohttp import web
+from prometheus_client import Counter
 
 from vending import log, metrics
 from vending.api import admission, problems
@@ -50,8 +52,8 @@ def routes(doors: Doors) -> list[web.RouteDef]:
     """Return the callback routes of every operator."""
     calls = MpesaCalls(doors)
     return [
-        web.post(CHECK_PATH, calls.check),
         web.post(CONFIRM_PATH, calls.confirm),
+        web.post(CHECK_PATH, calls.check),
     ]
 
 
@@ -224,7 +226,13 @@ class MpesaCalls:
 
 
 def _count(call: str, found: str) -> None:
-    metrics.callbacks.labels(mpesa.OPERATOR, call, found).inc()
+    _counter(call, found).inc()
+
+
+@functools.cache
+def _counter(call: str, found: str) -> Counter:
+    """Return the counter of one answer: finding it anew costs as much as a look at the body."""
+    return metrics.callbacks.labels(mpesa.OPERATOR, call, found)
 
 
 def _json(body: bytes) -> web.Response:
