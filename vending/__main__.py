@@ -6,7 +6,17 @@ import cyclopts
 from rich.console import Console
 
 from vending import __version__
-from vending.commands import audit, keys, meters, migrate, payments, serve, tariffs
+from vending.commands import (
+    audit,
+    demo,
+    keys,
+    meters,
+    migrate,
+    payments,
+    serve,
+    simulate,
+    tariffs,
+)
 from vending.errors import VendingError
 
 app = cyclopts.App(
@@ -21,14 +31,19 @@ app.command(tariffs.app)
 app.command(meters.app)
 app.command(payments.app)
 app.command(audit.audit)
+app.command(demo.demo)
+app.command(simulate.app)
 
 
 def main() -> None:
-    """Run one command; a known error is one sentence and exit code 1, never a traceback."""
+    """Run one command; a known error is what happened, what to do, and exit code 1."""
     try:
         app()
     except VendingError as fault:
-        Console(stderr=True).print(str(fault), style="red", highlight=False, markup=False)
+        console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+        console.print(str(fault), style="red")
+        if fault.advice():
+            console.print(fault.advice())
         sys.exit(1)
 
 

@@ -33,6 +33,12 @@ class VendingError(Exception):
         """Return what happened, in one sentence for a person."""
         return (cls.__doc__ or cls.__name__).strip().split("\n", 1)[0]
 
+    @classmethod
+    def advice(cls) -> str:
+        """Return what to do about it, as one line; "" when there is nothing to be done."""
+        _sentence, _newline, rest = (cls.__doc__ or "").strip().partition("\n")
+        return " ".join(rest.split())
+
 
 class Refused(VendingError):
     """The sale cannot happen."""

@@ -1,6 +1,7 @@
 """A demo as a person starts it: a process of its own, read line by line, interrupted at the end."""
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
@@ -38,9 +39,9 @@ class DemoProcess:
                     return self.lines[-1]
 
     async def interrupt(self) -> tuple[int, list[int]]:
-        """Do what Ctrl-C does; return the exit code and whichever of its processes still live."""
+        """Do what Ctrl-C does, to the whole group; return the exit code and who is still alive."""
         members = family(self.process.pid)
-        self.process.send_signal(signal.SIGINT)
+        os.killpg(self.process.pid, signal.SIGINT)
         assert self.process.stdout is not None
         async with asyncio.timeout(STOP_SECONDS_MAX):
             rest = await self.process.stdout.read()
@@ -55,6 +56,7 @@ async def demo(home: Path, *options: str) -> AsyncIterator[DemoProcess]:
     process = await asyncio.create_subprocess_exec(
         *VENDING, "demo", "--home", str(home), "--port", "0", *options,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, limit=2**20,
+        start_new_session=True,
     )  # fmt: skip
     try:
         yield DemoProcess(process, home, [])

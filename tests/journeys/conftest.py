@@ -14,7 +14,7 @@ from vending.commands import demo_utility
 
 @pytest.fixture(scope="session")
 def sealed_keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A demo directory with its secrets and keys: sealing them is meant to take long."""
+    """Give a demo directory with secrets and keys: sealing them is meant to take long."""
     home = tmp_path_factory.mktemp("demo")
     demo_utility.make_keys(demo_utility.opened(home))
     return home

@@ -4,6 +4,7 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from msgspec.structs import replace
 
 from tests import database as databases
 from vending import config, server
+from vending.audit import auditor
+from vending.audit.rule import Terms
 from vending.clock import system_clock
 from vending.commands import demo_utility
 from vending.postgres.database import Database
@@ -59,6 +62,21 @@ class World:
         """Return the one value a query returns."""
         (row,) = await self.rows(query, *arguments)
         return row[0]
+
+    async def broken_promises(self) -> list[str]:
+        """Audit the database as it stands now; return the names of the rules that do not hold."""
+        terms = Terms(
+            decided_before=system_clock(),
+            paid_at_future=timedelta(seconds=300),
+            paid_at_past=timedelta(days=30),
+        )
+        connection = await asyncpg.connect(self.base.owner_dsn)
+        try:
+            found = [one async for one in auditor.examine(connection, terms)]
+        finally:
+            await connection.close()
+        assert found
+        return [f"{one.rule.name} {one.count} {one.fault or ''}" for one in found if not one.holds]
 
     async def owner_does(self, statement: str, *arguments: object) -> None:
         """Change something as the utility's own staff would, with the owner's rights."""

@@ -22,7 +22,7 @@ def test_the_demo_has_a_thousand_different_meters_with_right_check_digits() -> N
 
 def test_homes_are_the_same_every_time_and_keys_never() -> None:
     assert seed.homes() == seed.homes()
-    ours, theirs = seed.demo_keys(), seed.keys()
+    ours, theirs = seed.demo_keys(), seed.demo_keys()
     assert {key.key_bytes for key in ours}.isdisjoint(key.key_bytes for key in theirs)
 
 

@@ -107,12 +107,16 @@ class Narrator:
         """Sum up once a second what was passed over; runs until cancelled."""
         while True:
             await asyncio.sleep(1)
-            if self._passed_over:
-                self.say(
-                    "phones",
-                    f"{self._passed_over:,} more texts; {self._accepted:,} tokens accepted so far",
-                )
-            self._told = self._passed_over = 0
+            self.sum_up()
+
+    def sum_up(self) -> None:
+        """Tell in one line what was passed over since the last time, if anything was."""
+        if self._passed_over:
+            self.say(
+                "phones",
+                f"{self._passed_over:,} more texts; {self._accepted:,} tokens accepted so far",
+            )
+        self._told = self._passed_over = 0
 
 
 async def play(

@@ -4,11 +4,11 @@ import asyncio
 import random
 import re
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from cyclopts import Parameter
 from rich.console import Console
@@ -32,6 +32,8 @@ LOOK_EVERY_SECONDS = 0.1
 """A phone is looked at for ten seconds; the demo's tokens come in tens of milliseconds."""
 
 _AMOUNT = re.compile(r"([0-9]{1,9})(?:\.([0-9]{2}))?")
+
+_T = TypeVar("_T")
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -74,7 +76,7 @@ class Scene:
     def payer(self, meter: str) -> str:
         """Return the phone somebody at this meter pays from."""
         home = self.homes.get(meter)
-        return home.phones[0] if home else "254708374149"
+        return home.phones[0] if home else "+254708374149"
 
 
 def cents(amount: str) -> int:
@@ -87,6 +89,7 @@ def cents(amount: str) -> int:
 
 @asynccontextmanager
 async def entered(setup: Setup) -> AsyncIterator[Scene]:
+    """Visit the running demo; raises DemoNotRunning."""
     there = Whereabouts.read(setup.home)
     line = Line(
         base_url=there.url,
@@ -108,6 +111,7 @@ async def entered(setup: Setup) -> AsyncIterator[Scene]:
 
 
 def take(scene: Scene, meter: str, amount: str) -> CustomerPayment:
+    """Take a customer's money for a meter, tell its receipt number, and tell the server nothing."""
     payment = scene.operator.take(meter, cents(amount), msisdn=scene.payer(meter))
     console.print(
         f"  receipt       {payment.transaction_id}, KSh {money_text(payment.amount_minor)}"
@@ -117,6 +121,7 @@ def take(scene: Scene, meter: str, amount: str) -> CustomerPayment:
 
 
 def tell_sale(sale: Sale) -> None:
+    """Print how a payment went, call by call."""
     console.print(f"  receipt       {sale.payment.transaction_id}")
     if sale.checked is not None:
         tell_answer("validation", sale.checked)
@@ -127,22 +132,39 @@ def tell_sale(sale: Sale) -> None:
 
 
 def tell_answer(about: str, answer: Answer) -> None:
+    """Print an answer; of a problem only its code and detail."""
     text = answer.text.strip() or "-"
+    if answer.value("code"):
+        text = f"{answer.value('code')} {answer.value('detail')}".rstrip()
     console.print(f"  {about:<13} {answer.status or 'no answer'} {text}", markup=False)
 
 
-async def watch(scene: Scene, meter: str, before: MeterView | None, *, tokens: int) -> bool:
-    """Wait until a meter has taken so many tokens more; tells what its phone and display show."""
-    if before is None:
-        console.print(f"  no meter {meter} stands in the town; the money is due back")
-        return True
-    after = before
+async def look_for(look: Callable[[], Awaitable[_T]], found: Callable[[_T], bool]) -> _T:
+    """Look until something is found or it is no use any more; return what was seen last."""
     for _ in range(LOOKS):
-        after = await scene.town.meter(meter) or after
-        if after.accepted >= before.accepted + tokens:
-            break
+        seen = await look()
+        if found(seen):
+            return seen
         await asyncio.sleep(LOOK_EVERY_SECONDS)
-    for text in (await scene.town.phone(scene.payer(meter)))[-tokens:]:
+    return await look()
+
+
+async def watch(scene: Scene, meter: str, before: MeterView | None, *, tokens: int) -> bool:
+    """Wait until a meter has taken so many tokens more; tell what its phone and display show."""
+    phone = scene.payer(meter)
+    if before is None:
+        texts = await look_for(lambda: scene.town.phone(phone), bool)
+        for text in texts[-1:]:
+            console.print(f"  phone         {text}", markup=False)
+        console.print(f"  meter         none in town has the number {meter}")
+        return bool(texts)
+    start = before
+
+    async def look() -> MeterView:
+        return await scene.town.meter(meter) or start
+
+    after = await look_for(look, lambda seen: seen.accepted >= start.accepted + tokens)
+    for text in (await scene.town.phone(phone))[-tokens:]:
         console.print(f"  phone         {text}", markup=False)
     console.print(
         f"  meter         {after.accepted - before.accepted} of {tokens} tokens accepted, balance "
