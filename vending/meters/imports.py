@@ -41,6 +41,18 @@ MERGERS = 2
 """Ranges merged at a time. Two keep two cores busy; more would crowd out live sales."""
 
 
+LOST = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    ConnectionError,
+)
+"""The server went away, stopped us or ran full. The driver's InternalClientError is among them: it
+is what a connection says that was ended while it had nothing to do."""
+
+
 class ImportInterrupted(Unavailable):
     """The database went away during the import.
 
@@ -100,14 +112,7 @@ async def import_csv(
                     )
                     merged = await _merge(stage, dsn, now, on_progress)
                     await _write_rejects(stage, path, header, rejects_file)
-            except (
-                asyncpg.PostgresConnectionError,
-                asyncpg.InsufficientResourcesError,
-                asyncpg.OperatorInterventionError,
-                asyncpg.InterfaceError,
-                pool.CommitUnknown,
-                ConnectionError,
-            ) as error:
+            except (*LOST, pool.CommitUnknown) as error:
                 raise ImportInterrupted(reason=type(error).__name__) from error
     rejected = read_rejects + merged.rejected
     if not rejected:
@@ -158,17 +163,26 @@ def _rejects_file(path: Path) -> Iterator[TextIO]:
 @asynccontextmanager
 async def _staged(dsn: str, header: Header) -> AsyncIterator[Staging]:
     """Hold a run's staging tables and the connection they belong to."""
-    connection = await pool.connect(dsn)
-    try:
+    async with _connected(dsn) as connection:
         stage = Staging(connection, header.staged, number=secrets.randbelow(2**31))
         await stage.make()
         try:
             yield stage
         finally:
-            if not connection.is_closed():
+            # What cannot be dropped now is dropped by the next run.
+            with contextlib.suppress(*LOST):
                 await stage.drop()
+
+
+@asynccontextmanager
+async def _connected(dsn: str) -> AsyncIterator[Connection]:
+    """Hold one connection; its end is never the error that is told."""
+    connection = await pool.connect(dsn)
+    try:
+        yield connection
     finally:
-        await connection.close(timeout=pool.CONNECT_SECONDS_MAX)
+        with contextlib.suppress(*LOST, TimeoutError):
+            await connection.close(timeout=pool.CONNECT_SECONDS_MAX)
 
 
 async def _read(
@@ -197,11 +211,8 @@ async def _read(
             if checked.copy_data:
                 yield checked.copy_data
 
-    notes = await pool.connect(dsn)
-    try:
+    async with _connected(dsn) as notes:
         await stage.fill(rows(notes))
-    finally:
-        await notes.close(timeout=pool.CONNECT_SECONDS_MAX)
     return rejected
 
 
@@ -214,21 +225,19 @@ async def _merge(
     ranges = stage.ranges()
     turn = asyncio.Lock()
 
+    async def next_range() -> tuple[str, str] | None:
+        async with turn:
+            return await anext(ranges, None)
+
     async def work() -> None:
         nonlocal merged, done
-        connection = await staging.merger(dsn)
-        try:
-            while True:
-                async with turn:
-                    bounds = await anext(ranges, None)
-                if bounds is None:
-                    return
+        async with _connected(dsn) as connection:
+            await staging.settle(connection)
+            while (bounds := await next_range()) is not None:
                 this = await stage.merge(connection, bounds, now=now)
                 merged += this
                 done = min(done + staging.RANGE_ROWS, stage.rows)
                 on_progress(Progress(stage="merging", done=done, total=stage.rows))
-        finally:
-            await connection.close(timeout=pool.CONNECT_SECONDS_MAX)
 
     try:
         async with asyncio.TaskGroup() as group:

@@ -176,7 +176,7 @@ class Staging:
 
     async def make(self) -> None:
         """Take the run's number, clear up after runs that died, and make the rejects table."""
-        await self.connection.execute(_SESSION)
+        await settle(self.connection)
         await self.connection.execute(_LOCK, LOCK_CLASS, self.number)
         await self._drop_left_behind()
         await self.connection.execute(self._sql(_MAKE_REJECTS))
@@ -260,11 +260,9 @@ class Staging:
         return _named(statement, self.number)
 
 
-async def merger(dsn: str) -> Connection:
-    """Open a connection to merge ranges on."""
-    connection = await pool.connect(dsn)
+async def settle(connection: Connection) -> None:
+    """Make a connection plan for ranges of big tables."""
     await connection.execute(_SESSION)
-    return connection
 
 
 def _named(statement: str, number: int) -> str:
