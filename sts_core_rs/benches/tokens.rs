@@ -82,23 +82,15 @@ fn main() {
     let mut row = |name: &str, rate: f64, floor: Option<f64>| {
         let missed = floor.is_some_and(|floor| rate < floor);
         slow |= missed;
-        println!(
-            "{name:<34}{rate:>12.0} /s{}",
-            if missed { "  below its floor" } else { "" }
-        );
+        println!("{name:<34}{rate:>12.0} /s{}", if missed { "  below its floor" } else { "" });
     };
     let ring = ring();
     for (name, algorithm) in [("EA07", Algorithm::Sta), ("EA11", Algorithm::Misty1)] {
         let orders = orders(algorithm);
-        let keys: Vec<DecoderKey> = orders
-            .iter()
-            .map(|order| ring.decoder_key(&order.to, None).unwrap())
-            .collect();
-        let tokens: Vec<Token> = ring
-            .issue_credits(&orders)
-            .into_iter()
-            .map(|made| made.unwrap().token)
-            .collect();
+        let keys: Vec<DecoderKey> =
+            orders.iter().map(|order| ring.decoder_key(&order.to, None).unwrap()).collect();
+        let tokens: Vec<Token> =
+            ring.issue_credits(&orders).into_iter().map(|made| made.unwrap().token).collect();
 
         let mut digits = vec![[0_u8; 20]; orders.len()];
         let derived = rate(BATCH, || {
@@ -107,11 +99,7 @@ fn main() {
             }
             black_box(&digits);
         });
-        row(
-            &format!("{name} derive and issue, batch"),
-            derived,
-            Some(DERIVE_FLOOR),
-        );
+        row(&format!("{name} derive and issue, batch"), derived, Some(DERIVE_FLOOR));
         let ready = rate(BATCH, || {
             for ((place, order), key) in digits.iter_mut().zip(black_box(&orders)).zip(&keys) {
                 let made = issue_with_key(key, 0, order.tenths, order.tid, order.rnd);
@@ -119,11 +107,7 @@ fn main() {
             }
             black_box(&digits);
         });
-        row(
-            &format!("{name} issue, ready key, batch"),
-            ready,
-            Some(READY_FLOOR),
-        );
+        row(&format!("{name} issue, ready key, batch"), ready, Some(READY_FLOOR));
         let read = rate(BATCH, || {
             for (token, key) in black_box(&tokens).iter().zip(&keys) {
                 let _ = black_box(decode(*token, key));

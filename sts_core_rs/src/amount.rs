@@ -13,12 +13,8 @@ pub const AMOUNT_MAX: u64 = 18_201_624;
 const MANTISSA_MAX: u32 = 0x3FFF;
 
 /// First value and step of each exponent of the sixteen-bit code.
-const RANGES: [(u32, u32, u16); 4] = [
-    (0, 1, 0x0000),
-    (16_384, 10, 0x4000),
-    (180_224, 100, 0x8000),
-    (1_818_624, 1000, 0xC000),
-];
+const RANGES: [(u32, u32, u16); 4] =
+    [(0, 1, 0x0000), (16_384, 10, 0x4000), (180_224, 100, 0x8000), (1_818_624, 1000, 0xC000)];
 
 /// A sixteen-bit amount field and the value it stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,10 +43,7 @@ pub fn encode_amount(value: u64) -> Result<AmountField> {
             let mantissa = value.saturating_sub(first).div_ceil(step);
             let encoded = first + mantissa * step;
             let mantissa = u16::try_from(mantissa).map_err(|_| StsError::AmountTooLarge)?;
-            return Ok(AmountField {
-                field: exponent_bits | mantissa,
-                encoded,
-            });
+            return Ok(AmountField { field: exponent_bits | mantissa, encoded });
         }
     }
     Err(StsError::AmountTooLarge)
@@ -115,9 +108,7 @@ pub fn encode_currency(amount: i128) -> Result<CurrencyField> {
         while last_of(exponent) < magnitude {
             exponent += 1;
         }
-        magnitude
-            .saturating_sub(first_of(exponent))
-            .div_ceil(power(exponent))
+        magnitude.saturating_sub(first_of(exponent)).div_ceil(power(exponent))
     };
     let carried = i128::try_from(first_of(exponent) + mantissa * power(exponent))
         .map_err(|_| StsError::AmountTooLarge)?;
@@ -177,10 +168,7 @@ mod tests {
     #[test]
     fn the_largest_money_is_encoded_and_one_more_refused() {
         let largest = i128::try_from(last_of(31)).unwrap_or(0);
-        assert_eq!(
-            encode_currency(largest).map(|money| money.encoded),
-            Ok(largest)
-        );
+        assert_eq!(encode_currency(largest).map(|money| money.encoded), Ok(largest));
         assert_eq!(encode_currency(largest + 1), Err(StsError::AmountTooLarge));
         assert_eq!(encode_currency(-largest - 1), Err(StsError::AmountTooLarge));
         assert_eq!(encode_currency(i128::MIN), Err(StsError::AmountTooLarge));

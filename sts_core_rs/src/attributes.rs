@@ -190,10 +190,8 @@ impl SupplyGroup {
     /// # Errors
     /// [`StsError::SupplyGroupMalformed`] unless the text is six digits.
     pub fn parse(text: &str) -> Result<Self> {
-        let digits: [u8; 6] = text
-            .as_bytes()
-            .try_into()
-            .map_err(|_| StsError::SupplyGroupMalformed)?;
+        let digits: [u8; 6] =
+            text.as_bytes().try_into().map_err(|_| StsError::SupplyGroupMalformed)?;
         if digits.iter().all(u8::is_ascii_digit) {
             Ok(Self(digits))
         } else {
@@ -207,9 +205,7 @@ impl SupplyGroup {
 
     /// The code as a number, as key-change tokens carry it.
     pub fn number(self) -> u32 {
-        self.0
-            .iter()
-            .fold(0, |number, digit| number * 10 + u32::from(digit & 15))
+        self.0.iter().fold(0, |number, digit| number * 10 + u32::from(digit & 15))
     }
 
     /// The supply group of a number; only six digits of it are looked at.
@@ -226,9 +222,7 @@ impl SupplyGroup {
 
 impl core::fmt::Display for SupplyGroup {
     fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        self.0
-            .iter()
-            .try_for_each(|&digit| write!(formatter, "{}", char::from(digit)))
+        self.0.iter().try_for_each(|&digit| write!(formatter, "{}", char::from(digit)))
     }
 }
 

@@ -14,7 +14,7 @@ pub const RESERVED: u8 = 3;
 /// The 44 bits between subclass and check.
 pub const CONTENT_MAX: u64 = (1 << 44) - 1;
 
-/// Whether a token counts money, whose check is CRC_C.
+/// Whether a token counts money, whose check is `CRC_C`.
 #[inline]
 pub fn is_currency(class: u8, subclass: u8) -> bool {
     class == CREDIT && (4..=7).contains(&subclass)

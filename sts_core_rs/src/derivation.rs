@@ -3,33 +3,20 @@
 
 use crate::attributes::{Algorithm, DecoderKeyName, KeyType};
 
-/// PANBlock: digits 2 to 17 of the meter PAN, packed two a byte; a common key has no meter in it.
+/// `PANBlock`: digits 2 to 17 of the meter PAN, packed two a byte; a common key has no meter in it.
 pub fn pan_block(name: &DecoderKeyName) -> u64 {
     let digits = name.meter.ascii();
     let issuer_ends = name.meter.iin().len();
-    digits
-        .iter()
-        .enumerate()
-        .skip(1)
-        .take(16)
-        .fold(0, |block, (place, digit)| {
-            let common = name.key_type == KeyType::Common && place >= issuer_ends;
-            block << 4 | if common { 0 } else { u64::from(digit & 15) }
-        })
+    digits.iter().enumerate().skip(1).take(16).fold(0, |block, (place, digit)| {
+        let common = name.key_type == KeyType::Common && place >= issuer_ends;
+        block << 4 | if common { 0 } else { u64::from(digit & 15) }
+    })
 }
 
-/// CONTROLBlock: KT, SGC, TI and KRN as hexadecimal digits, then FFFFFF.
+/// `CONTROLBlock`: KT, SGC, TI and KRN as hexadecimal digits, then FFFFFF.
 pub fn control_block(name: &DecoderKeyName) -> u64 {
-    let sgc = name
-        .sgc
-        .ascii()
-        .iter()
-        .fold(0, |block, digit| block << 4 | u64::from(digit & 15));
-    let ti = name
-        .ti
-        .ascii()
-        .iter()
-        .fold(0, |block, digit| block << 4 | u64::from(digit & 15));
+    let sgc = name.sgc.ascii().iter().fold(0, |block, digit| block << 4 | u64::from(digit & 15));
+    let ti = name.ti.ascii().iter().fold(0, |block, digit| block << 4 | u64::from(digit & 15));
     u64::from(name.key_type.code()) << 60
         | sgc << 36
         | ti << 28
@@ -89,13 +76,6 @@ pub fn belongs_to_dkga01(name: &DecoderKeyName) -> bool {
     if name.key_type == KeyType::Common {
         return matches!(name.sgc.number(), 100_702 | 990_400..=990_405);
     }
-    let serial = name
-        .meter
-        .drn()
-        .bytes()
-        .take(10)
-        .fold(0, |n, d| n * 10 + u64::from(d & 15));
-    DKGA01_METERS
-        .iter()
-        .any(|&(first, last)| (first..=last).contains(&serial))
+    let serial = name.meter.drn().bytes().take(10).fold(0, |n, d| n * 10 + u64::from(d & 15));
+    DKGA01_METERS.iter().any(|&(first, last)| (first..=last).contains(&serial))
 }

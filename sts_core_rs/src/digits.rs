@@ -68,10 +68,7 @@ impl Token {
 
     /// Twenty ASCII digits.
     #[inline]
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the two parts of a 66-bit number"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "the two parts of a 66-bit number")]
     pub fn digits(self) -> [u8; 20] {
         let (front, rest) = ((self.0 >> BLOCK_BITS) as u64, self.0 as u64);
         let low = rest % HALF + front * WORD_LOW;
@@ -100,11 +97,11 @@ fn write_digits(places: &mut [u8], value: u64) {
 /// one digits, and a division by 100 or 10 in a lane is a multiplication and a shift.
 #[inline]
 fn eight_digits(value: u64) -> [u8; 8] {
-    let fours = value / 10_000 | (value % 10_000) << 32;
-    let hundreds = fours * 10_486 >> 20 & 0x0000_007F_0000_007F;
-    let twos = (fours - 100 * hundreds) << 16 | hundreds;
-    let tens = twos * 103 >> 10 & 0x000F_000F_000F_000F;
-    let ones = (twos - 10 * tens) << 8 | tens;
+    let fours = (value / 10_000) | ((value % 10_000) << 32);
+    let hundreds = ((fours * 10_486) >> 20) & 0x0000_007F_0000_007F;
+    let twos = ((fours - 100 * hundreds) << 16) | hundreds;
+    let tens = ((twos * 103) >> 10) & 0x000F_000F_000F_000F;
+    let ones = ((twos - 10 * tens) << 8) | tens;
     (ones | 0x3030_3030_3030_3030).to_le_bytes()
 }
 
@@ -135,20 +132,9 @@ mod tests {
     #[test]
     fn the_largest_token_is_read_and_the_next_number_refused() {
         let largest = Token::parse("7378 6976-29483820 6463");
-        assert_eq!(
-            largest.map(|token| token.to_string()),
-            Ok("73786976294838206463".into())
-        );
-        assert_eq!(
-            Token::parse("73786976294838206464"),
-            Err(StsError::TokenOutOfRange)
-        );
-        for text in [
-            "",
-            "7378697629483820646",
-            "737869762948382064631",
-            "7378697629483820646x",
-        ] {
+        assert_eq!(largest.map(|token| token.to_string()), Ok("73786976294838206463".into()));
+        assert_eq!(Token::parse("73786976294838206464"), Err(StsError::TokenOutOfRange));
+        for text in ["", "7378697629483820646", "737869762948382064631", "7378697629483820646x"] {
             assert_eq!(Token::parse(text), Err(StsError::TokenMalformed));
         }
     }
@@ -157,10 +143,7 @@ mod tests {
     fn every_lane_writes_its_own_digit() {
         for value in (0..10_000).chain((0..10_000).map(|value| value * 10_000 + 9_999)) {
             let text = format!("{value:08}");
-            assert_eq!(
-                core::str::from_utf8(&eight_digits(value)),
-                Ok(text.as_str())
-            );
+            assert_eq!(core::str::from_utf8(&eight_digits(value)), Ok(text.as_str()));
         }
     }
 

@@ -132,7 +132,7 @@ refusals! {
     RandomInvalid { rnd: u64 } = "random_invalid", "the random number is 0 to 15, not {rnd}";
     /// A value wider than its field.
     FieldOutOfRange { limit: u64 } = "field_out_of_range", "the value is above its limit, {limit}";
-    /// A register that ClearCredit does not know.
+    /// A register that `ClearCredit` does not know.
     RegisterUnknown { register: u64 } = "register_unknown",
         "register {register} is not one of 0 to 7 or 65535";
     /// A manufacturer code outside the digits the meter's form allows.

@@ -29,16 +29,8 @@ pub fn token_identifier(unix_seconds: i64, base: BaseDate, after: Option<u32>) -
         None => 0,
     };
     let identifier = now.max(next);
-    let identifier = if is_reserved(identifier) {
-        identifier + 1
-    } else {
-        identifier
-    };
-    if identifier > IDENTIFIER_MAX {
-        Err(StsError::IdentifierExhausted)
-    } else {
-        Ok(identifier)
-    }
+    let identifier = if is_reserved(identifier) { identifier + 1 } else { identifier };
+    if identifier > IDENTIFIER_MAX { Err(StsError::IdentifierExhausted) } else { Ok(identifier) }
 }
 
 /// The special reserved identifier of the day in which `unix_seconds` lies: its minute 00:01.
@@ -48,11 +40,7 @@ pub fn token_identifier(unix_seconds: i64, base: BaseDate, after: Option<u32>) -
 pub fn special_reserved_identifier(unix_seconds: i64, base: BaseDate) -> Result<u32> {
     let now = minutes_since(unix_seconds, base)?;
     let identifier = now - now % MINUTES_A_DAY + RESERVED_MINUTE;
-    if identifier > IDENTIFIER_MAX {
-        Err(StsError::IdentifierExhausted)
-    } else {
-        Ok(identifier)
-    }
+    if identifier > IDENTIFIER_MAX { Err(StsError::IdentifierExhausted) } else { Ok(identifier) }
 }
 
 /// The instant, in Unix seconds, that an identifier stands for.
@@ -71,11 +59,7 @@ fn minutes_since(unix_seconds: i64, base: BaseDate) -> Result<u32> {
         return Err(StsError::BeforeBaseDate);
     }
     let minutes = u32::try_from(seconds / 60).map_err(|_| StsError::IdentifierExhausted)?;
-    if minutes > IDENTIFIER_MAX {
-        Err(StsError::IdentifierExhausted)
-    } else {
-        Ok(minutes)
-    }
+    if minutes > IDENTIFIER_MAX { Err(StsError::IdentifierExhausted) } else { Ok(minutes) }
 }
 
 #[cfg(test)]
@@ -108,10 +92,7 @@ mod tests {
     #[test]
     fn the_last_minute_is_given_once() {
         let end = instant_of(IDENTIFIER_MAX, BaseDate::Y2014);
-        assert_eq!(
-            token_identifier(end, BaseDate::Y2014, None),
-            Ok(IDENTIFIER_MAX)
-        );
+        assert_eq!(token_identifier(end, BaseDate::Y2014, None), Ok(IDENTIFIER_MAX));
         assert_eq!(
             token_identifier(end, BaseDate::Y2014, Some(IDENTIFIER_MAX)),
             Err(StsError::IdentifierExhausted),
@@ -124,10 +105,7 @@ mod tests {
             token_identifier(i64::MAX, BaseDate::Y2014, Some(u32::MAX)),
             Err(StsError::IdentifierExhausted),
         );
-        assert_eq!(
-            token_identifier(0, BaseDate::Y1993, None),
-            Err(StsError::BeforeBaseDate)
-        );
+        assert_eq!(token_identifier(0, BaseDate::Y1993, None), Err(StsError::BeforeBaseDate));
     }
 
     #[test]

@@ -106,10 +106,7 @@ pub fn check_types(old: KeyType, new: KeyType) -> Result<()> {
     if ALLOWED_TYPES.contains(&(old, new)) {
         Ok(())
     } else {
-        Err(StsError::KeyChangeForbidden {
-            from: old.code(),
-            to: new.code(),
-        })
+        Err(StsError::KeyChangeForbidden { from: old.code(), to: new.code() })
     }
 }
 

@@ -31,9 +31,7 @@ impl CheckValue {
 
 impl fmt::Display for CheckValue {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0
-            .iter()
-            .try_for_each(|byte| write!(formatter, "{byte:02x}"))
+        self.0.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
     }
 }
 
@@ -69,9 +67,8 @@ impl VendingKey {
     pub fn new(derivation: Derivation, key: &[u8]) -> Result<Self> {
         let secret = match derivation {
             Derivation::Dkga02 => {
-                let bytes: [u8; 8] = key
-                    .try_into()
-                    .map_err(|_| StsError::KeyLength { expected: 8 })?;
+                let bytes: [u8; 8] =
+                    key.try_into().map_err(|_| StsError::KeyLength { expected: 8 })?;
                 let bytes = Zeroizing::new(bytes);
                 // The parity bits take part in the final exclusive or of DKGA02, and key centres
                 // write odd ones: an even byte is a damaged or misread key.
@@ -84,9 +81,8 @@ impl VendingKey {
                 })
             }
             Derivation::Dkga04 => {
-                let bytes: [u8; 20] = key
-                    .try_into()
-                    .map_err(|_| StsError::KeyLength { expected: 20 })?;
+                let bytes: [u8; 20] =
+                    key.try_into().map_err(|_| StsError::KeyLength { expected: 20 })?;
                 Secret::Dkga04(HmacKey::new(&Zeroizing::new(bytes)))
             }
         };
@@ -190,10 +186,7 @@ impl HmacKey {
             compress256(&mut state, core::slice::from_ref(&*block));
             state
         };
-        Self {
-            inner: absorbed(0x36),
-            outer: absorbed(0x5C),
-        }
+        Self { inner: absorbed(0x36), outer: absorbed(0x5C) }
     }
 
     /// HMAC-SHA-256 of a message short enough to share a block with its padding.
@@ -221,9 +214,7 @@ fn padded<const LENGTH: usize>(message: &[u8; LENGTH]) -> [u8; 64] {
     }
     let [.., high, low] = &mut block;
     // 64 bytes of pad and at most 55 of message: the length in bits needs two bytes.
-    [*high, *low] = u16::try_from((64 + LENGTH) * 8)
-        .unwrap_or_default()
-        .to_be_bytes();
+    [*high, *low] = u16::try_from((64 + LENGTH) * 8).unwrap_or_default().to_be_bytes();
     block
 }
 
@@ -243,17 +234,13 @@ impl DecoderKey {
     /// A 64-bit key for EA07, most significant byte first.
     #[inline]
     pub fn sta(key: u64) -> Self {
-        Self {
-            cipher: Cipher::Sta(Zeroizing::new(key)),
-        }
+        Self { cipher: Cipher::Sta(Zeroizing::new(key)) }
     }
 
     /// A 128-bit key for EA11, most significant byte first.
     #[inline]
     pub fn misty1(key: u128) -> Self {
-        Self {
-            cipher: Cipher::Misty1(Misty1::new(key)),
-        }
+        Self { cipher: Cipher::Misty1(Misty1::new(key)) }
     }
 
     /// A key given as bytes, as test vectors and meters' factories do.
@@ -310,16 +297,9 @@ impl DecoderKey {
     /// Whether the bytes are this key; takes the same time wherever they differ.
     pub fn is(&self, key: &[u8]) -> bool {
         let held = Zeroizing::new(self.left_aligned().to_be_bytes());
-        let length = if self.algorithm() == Algorithm::Sta {
-            8
-        } else {
-            16
-        };
+        let length = if self.algorithm() == Algorithm::Sta { 8 } else { 16 };
         key.len() == length
-            && held
-                .iter()
-                .zip(key)
-                .fold(0, |difference, (left, right)| difference | left ^ right)
+            && held.iter().zip(key).fold(0, |difference, (left, right)| difference | left ^ right)
                 == 0
     }
 

@@ -29,9 +29,7 @@ fn luhn(digits: &[u8]) -> u8 {
 pub fn drn_check_digit(digits: &str) -> Result<u8> {
     let digits = digits.as_bytes();
     if !matches!(digits.len(), 10 | 12) {
-        return Err(StsError::MeterLength {
-            length: digits.len(),
-        });
+        return Err(StsError::MeterLength { length: digits.len() });
     }
     if !digits.iter().all(u8::is_ascii_digit) {
         return Err(StsError::MeterNotDigits);
@@ -78,10 +76,7 @@ impl MeterPan {
             11 | 13 => {
                 let drn = typed.get(..length).unwrap_or_default();
                 check(drn).map_err(|expected| StsError::DrnCheckDigit { expected })?;
-                Ok(Self::complete(
-                    if length == 11 { b"600727" } else { b"0000" },
-                    drn,
-                ))
+                Ok(Self::complete(if length == 11 { b"600727" } else { b"0000" }, drn))
             }
             18 => {
                 let meter = Self { digits: typed };
@@ -112,21 +107,13 @@ impl MeterPan {
 
     /// The meter's own number: thirteen digits after issuer 0000, else eleven after six.
     pub fn drn(&self) -> &str {
-        let first = if self.digits.starts_with(b"0000") {
-            4
-        } else {
-            6
-        };
+        let first = if self.digits.starts_with(b"0000") { 4 } else { 6 };
         self.pan().get(first..17).unwrap_or_default()
     }
 
     /// The issuer identification number: `600727`, `0000`, or a private scheme's six digits.
     pub fn iin(&self) -> &str {
-        let length = if self.digits.starts_with(b"0000") {
-            4
-        } else {
-            6
-        };
+        let length = if self.digits.starts_with(b"0000") { 4 } else { 6 };
         self.pan().get(..length).unwrap_or_default()
     }
 
@@ -134,9 +121,7 @@ impl MeterPan {
     pub fn manufacturer_code(&self) -> u16 {
         let drn = self.drn();
         let length = if drn.len() == 13 { 4 } else { 2 };
-        drn.bytes()
-            .take(length)
-            .fold(0, |code, digit| code * 10 + u16::from(digit & 15))
+        drn.bytes().take(length).fold(0, |code, digit| code * 10 + u16::from(digit & 15))
     }
 
     pub(crate) fn ascii(&self) -> [u8; 18] {
@@ -163,15 +148,8 @@ mod tests {
 
     #[test]
     fn both_check_digits_of_a_pan_are_verified() {
-        for good in [
-            "600727000000000009",
-            "600727111111111153",
-            "000001000000000082",
-        ] {
-            assert_eq!(
-                MeterPan::parse(good).map(|meter| meter.pan().to_owned()),
-                Ok(good.into())
-            );
+        for good in ["600727000000000009", "600727111111111153", "000001000000000082"] {
+            assert_eq!(MeterPan::parse(good).map(|meter| meter.pan().to_owned()), Ok(good.into()));
         }
         assert_eq!(
             MeterPan::parse("600727000000000008"),
@@ -185,25 +163,13 @@ mod tests {
 
     #[test]
     fn a_drn_of_either_length_finds_its_pan() {
-        assert_eq!(
-            MeterPan::parse("0100000000008").map(|meter| meter.drn().len()),
-            Ok(13)
-        );
+        assert_eq!(MeterPan::parse("0100000000008").map(|meter| meter.drn().len()), Ok(13));
         assert_eq!(
             MeterPan::parse("1111 1111-115").map(|meter| meter.pan().to_owned()),
             Ok("600727111111111153".into()),
         );
-        assert_eq!(
-            MeterPan::parse("12345678904"),
-            Err(StsError::DrnCheckDigit { expected: 3 })
-        );
-        assert_eq!(
-            MeterPan::parse("123"),
-            Err(StsError::MeterLength { length: 3 })
-        );
-        assert_eq!(
-            MeterPan::parse("1234567890x"),
-            Err(StsError::MeterNotDigits)
-        );
+        assert_eq!(MeterPan::parse("12345678904"), Err(StsError::DrnCheckDigit { expected: 3 }));
+        assert_eq!(MeterPan::parse("123"), Err(StsError::MeterLength { length: 3 }));
+        assert_eq!(MeterPan::parse("1234567890x"), Err(StsError::MeterNotDigits));
     }
 }

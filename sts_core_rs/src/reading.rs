@@ -164,9 +164,7 @@ pub fn decode_meter_test(token: Token) -> Result<Reading> {
     if token.class() == METER_TEST {
         read(METER_TEST, token.block())
     } else {
-        Err(StsError::SubclassInvalid {
-            subclass: token.class().into(),
-        })
+        Err(StsError::SubclassInvalid { subclass: token.class().into() })
     }
 }
 
@@ -181,22 +179,13 @@ fn read(class: u8, clear: u64) -> Result<Reading> {
         MANAGEMENT => management(subclass, content),
         _ => return Err(StsError::ClassReserved),
     };
-    Ok(Reading {
-        class,
-        subclass,
-        block: clear,
-        meaning,
-    })
+    Ok(Reading { class, subclass, block: clear, meaning })
 }
 
 /// Nibble, identifier and value of the register family.
 fn register_fields(content: u64) -> (u8, u32, u16) {
     let [_, _, nibble, a, b, c, high, low] = content.to_be_bytes();
-    (
-        nibble,
-        u32::from_be_bytes([0, a, b, c]),
-        u16::from_be_bytes([high, low]),
-    )
+    (nibble, u32::from_be_bytes([0, a, b, c]), u16::from_be_bytes([high, low]))
 }
 
 fn credit(subclass: u8, content: u64) -> Meaning {
@@ -220,10 +209,7 @@ fn credit(subclass: u8, content: u64) -> Meaning {
 fn meter_test(subclass: u8, content: u64) -> Meaning {
     let [.., high, low] = content.to_be_bytes();
     match subclass {
-        0 | 2 => Meaning::MeterTest {
-            control: content >> 8,
-            manufacturer_code: low.into(),
-        },
+        0 | 2 => Meaning::MeterTest { control: content >> 8, manufacturer_code: low.into() },
         1 => Meaning::MeterTest {
             control: content >> 16,
             manufacturer_code: u16::from_be_bytes([high, low]),
@@ -244,19 +230,12 @@ fn management(subclass: u8, content: u64) -> Meaning {
             key_type: KeyType::from_bits(flags),
             quarter,
         }),
-        4 => Meaning::KeyChange(Section::Second {
-            ken_low: nibble,
-            ti: flags,
-            quarter,
-        }),
+        4 => Meaning::KeyChange(Section::Second { ken_low: nibble, ti: flags, quarter }),
         8 => Meaning::KeyChange(Section::Third { content }),
         9 => Meaning::KeyChange(Section::Fourth { content }),
         0..=2 | 5..=7 | 10 => {
             let (rnd, tid, value) = register_fields(content);
-            Meaning::Register {
-                stamp: Stamp { tid, rnd },
-                value,
-            }
+            Meaning::Register { stamp: Stamp { tid, rnd }, value }
         }
         _ => Meaning::Other { content },
     }

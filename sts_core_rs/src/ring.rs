@@ -185,10 +185,7 @@ impl KeyRing {
             .held
             .binary_search_by_key(&name, |(name, _)| *name)
             .map_err(|_| StsError::KeyUnknown)?;
-        self.held
-            .get(place)
-            .map(|(_, held)| held)
-            .ok_or(StsError::KeyUnknown)
+        self.held.get(place).map(|(_, held)| held).ok_or(StsError::KeyUnknown)
     }
 
     /// The key a token is made under when its type is not named: the unique one, else the common
@@ -230,10 +227,7 @@ impl KeyRing {
 
     /// Makes a batch of credit tokens, one result for each order.
     pub fn issue_credits(&self, orders: &[CreditOrder]) -> Vec<Result<IssuedToken>> {
-        orders
-            .iter()
-            .map(|order| self.issue_credit(order))
-            .collect()
+        orders.iter().map(|order| self.issue_credit(order)).collect()
     }
 
     /// Makes one currency credit token, in 0.00001 of the currency's unit.
@@ -285,12 +279,7 @@ impl KeyRing {
         let entry = new.entry;
         let now = crate::identifier::token_identifier(order.unix_seconds, entry.base_date, None)?;
         check_expiry(new, now)?;
-        let to = MeterKey {
-            sgc: order.sgc,
-            krn: order.krn,
-            ti: order.ti,
-            ..order.from
-        };
+        let to = MeterKey { sgc: order.sgc, krn: order.krn, ti: order.ti, ..order.from };
         let rollover = key_change::rolls_over(old.entry.base_date, entry.base_date);
         let named = NewKey {
             sgc: order.sgc,
@@ -301,11 +290,7 @@ impl KeyRing {
         };
         let (old, new) = (derive(old, &order.from)?, derive(new, &to)?);
         let set = key_change::key_change(&old, &new, &named, rollover, order.size)?;
-        Ok(IssuedKeyChange {
-            set,
-            rollover,
-            new: entry,
-        })
+        Ok(IssuedKeyChange { set, rollover, new: entry })
     }
 }
 
@@ -322,11 +307,7 @@ pub fn issue_with_key(
     rnd: u8,
 ) -> Result<IssuedToken> {
     let credit = token::credit(key, subclass, tenths, tid, rnd)?;
-    Ok(IssuedToken {
-        token: credit.token,
-        encoded: credit.encoded,
-        tid,
-    })
+    Ok(IssuedToken { token: credit.token, encoded: credit.encoded, tid })
 }
 
 fn name_of(sgc: SupplyGroup, krn: KeyRevision, key_type: KeyType) -> KeyName {
@@ -344,9 +325,7 @@ fn check_expiry(held: &Held, tid: u32) -> Result<()> {
     if tid > IDENTIFIER_MAX {
         Err(StsError::IdentifierOutOfRange)
     } else if is_expired(tid, held.entry.ken) {
-        Err(StsError::KeyExpired {
-            ken: held.entry.ken,
-        })
+        Err(StsError::KeyExpired { ken: held.entry.ken })
     } else {
         Ok(())
     }

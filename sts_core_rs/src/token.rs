@@ -37,19 +37,14 @@ pub struct CurrencyCredit {
 #[inline]
 pub fn credit(key: &DecoderKey, subclass: u8, tenths: u64, tid: u32, rnd: u8) -> Result<Credit> {
     if subclass > 3 {
-        return Err(StsError::SubclassInvalid {
-            subclass: subclass.into(),
-        });
+        return Err(StsError::SubclassInvalid { subclass: subclass.into() });
     }
     if tenths == 0 {
         return Err(StsError::AmountZero);
     }
     let amount = encode_amount(tenths)?;
     let token = register(key, CREDIT, subclass, rnd, tid, amount.field)?;
-    Ok(Credit {
-        token,
-        encoded: amount.encoded,
-    })
+    Ok(Credit { token, encoded: amount.encoded })
 }
 
 /// Credit in currency for electricity (subclass 4), water (5), gas (6) or time (7), in 0.00001 of
@@ -59,19 +54,14 @@ pub fn credit(key: &DecoderKey, subclass: u8, tenths: u64, tid: u32, rnd: u8) ->
 /// As [`credit`].
 pub fn currency(key: &DecoderKey, subclass: u8, amount: i128, tid: u32) -> Result<CurrencyCredit> {
     if !(4..=7).contains(&subclass) {
-        return Err(StsError::SubclassInvalid {
-            subclass: subclass.into(),
-        });
+        return Err(StsError::SubclassInvalid { subclass: subclass.into() });
     }
     if amount == 0 {
         return Err(StsError::AmountZero);
     }
     let money = encode_currency(amount)?;
     let token = register(key, CREDIT, subclass, money.s_and_e, tid, money.field)?;
-    Ok(CurrencyCredit {
-        token,
-        encoded: money.encoded,
-    })
+    Ok(CurrencyCredit { token, encoded: money.encoded })
 }
 
 /// What a management token of the register family tells the meter (class 2).
@@ -119,9 +109,7 @@ impl Management {
             Self::ClearCredit(register) => match register {
                 0..=7 | 0xFFFF => (1, register),
                 _ => {
-                    return Err(StsError::RegisterUnknown {
-                        register: register.into(),
-                    });
+                    return Err(StsError::RegisterUnknown { register: register.into() });
                 }
             },
             Self::TariffRate(rate) => (2, rate),
@@ -131,10 +119,9 @@ impl Management {
             Self::Flag { number, .. } if number > 511 => {
                 return Err(StsError::FieldOutOfRange { limit: 511 });
             }
-            Self::Flag { number, set } => (
-                10,
-                u16::from(FLAG_INDEX) << 10 | number << 1 | u16::from(set),
-            ),
+            Self::Flag { number, set } => {
+                (10, u16::from(FLAG_INDEX) << 10 | number << 1 | u16::from(set))
+            }
             Self::Extended { index, .. } if index > 63 => {
                 return Err(StsError::FieldOutOfRange { limit: 63 });
             }
@@ -190,12 +177,7 @@ pub fn register(
     if nibble > 15 {
         return Err(StsError::RandomInvalid { rnd: nibble.into() });
     }
-    encrypted(
-        key,
-        class,
-        subclass,
-        block::register_content(nibble, tid, value),
-    )
+    encrypted(key, class, subclass, block::register_content(nibble, tid, value))
 }
 
 /// An encrypted token of class 0 or 2 from its 44 bits of content.
@@ -209,19 +191,12 @@ pub fn encrypted(key: &DecoderKey, class: u8, subclass: u8, content: u64) -> Res
         return Err(StsError::ClassReserved);
     }
     if subclass > 15 {
-        return Err(StsError::SubclassInvalid {
-            subclass: subclass.into(),
-        });
+        return Err(StsError::SubclassInvalid { subclass: subclass.into() });
     }
     if content > block::CONTENT_MAX {
-        return Err(StsError::FieldOutOfRange {
-            limit: block::CONTENT_MAX,
-        });
+        return Err(StsError::FieldOutOfRange { limit: block::CONTENT_MAX });
     }
-    Ok(Token::new(
-        class,
-        key.encrypt(block::with_check(class, subclass, content)),
-    ))
+    Ok(Token::new(class, key.encrypt(block::with_check(class, subclass, content))))
 }
 
 /// Form of a meter test token: how wide its control field and manufacturer code are.
@@ -243,9 +218,7 @@ impl TestForm {
             0 => Ok(Self::TwoDigit),
             1 => Ok(Self::FourDigit),
             2 => Ok(Self::ExtendedRead),
-            _ => Err(StsError::SubclassInvalid {
-                subclass: subclass.into(),
-            }),
+            _ => Err(StsError::SubclassInvalid { subclass: subclass.into() }),
         }
     }
 
@@ -306,13 +279,8 @@ pub fn meter_test(form: TestForm, control: u64, manufacturer_code: u64) -> Resul
         return Err(StsError::FieldOutOfRange { limit });
     }
     if manufacturer_code > form.code_max() {
-        return Err(StsError::ManufacturerCodeInvalid {
-            code: manufacturer_code,
-        });
+        return Err(StsError::ManufacturerCodeInvalid { code: manufacturer_code });
     }
     let content = control << form.code_bits() | manufacturer_code;
-    Ok(Token::new(
-        METER_TEST,
-        block::with_check(METER_TEST, form.subclass(), content),
-    ))
+    Ok(Token::new(METER_TEST, block::with_check(METER_TEST, form.subclass(), content)))
 }

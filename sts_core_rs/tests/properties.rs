@@ -12,10 +12,7 @@ use sts_core::{
 };
 
 fn key() -> impl Strategy<Value = DecoderKey> {
-    prop_oneof![
-        any::<u64>().prop_map(DecoderKey::sta),
-        any::<u128>().prop_map(DecoderKey::misty1),
-    ]
+    prop_oneof![any::<u64>().prop_map(DecoderKey::sta), any::<u128>().prop_map(DecoderKey::misty1),]
 }
 
 fn tid() -> impl Strategy<Value = u32> {
@@ -223,15 +220,9 @@ fn one_damaged_digit_is_accepted_at_most_at_the_rate_of_the_check() {
             *digit = b'0' + (*digit - b'0' + step) % 10;
         }
         let text = core::str::from_utf8(&digits).unwrap_or_default();
-        if Token::parse(text)
-            .and_then(|token| decode(token, &key))
-            .is_ok()
-        {
+        if Token::parse(text).and_then(|token| decode(token, &key)).is_ok() {
             accepted += 1;
         }
     }
-    assert!(
-        accepted <= 30,
-        "{accepted} of {TRIALS} damaged tokens were accepted"
-    );
+    assert!(accepted <= 30, "{accepted} of {TRIALS} damaged tokens were accepted");
 }

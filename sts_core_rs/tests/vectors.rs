@@ -29,17 +29,13 @@ impl<'a> Facts<'a> {
     }
 
     fn text(self, name: &str) -> &'a str {
-        self.0[name]
-            .as_str()
-            .unwrap_or_else(|| panic!("needs {name} as text"))
+        self.0[name].as_str().unwrap_or_else(|| panic!("needs {name} as text"))
     }
 
     fn number(self, name: &str) -> u64 {
         match &self.0[name] {
             Value::String(digits) => digits.parse().unwrap(),
-            number => number
-                .as_u64()
-                .unwrap_or_else(|| panic!("needs {name} as a number")),
+            number => number.as_u64().unwrap_or_else(|| panic!("needs {name} as a number")),
         }
     }
 
@@ -66,11 +62,7 @@ fn algorithm(facts: Facts) -> Algorithm {
 }
 
 fn meter(facts: Facts) -> MeterPan {
-    let name = if facts.has("meter_pan") {
-        "meter_pan"
-    } else {
-        "iain"
-    };
+    let name = if facts.has("meter_pan") { "meter_pan" } else { "iain" };
     MeterPan::parse(facts.text(name)).unwrap()
 }
 
@@ -95,20 +87,11 @@ fn name(facts: Facts, side: Facts, prefix: &str) -> DecoderKeyName {
 fn derived(facts: Facts, side: Facts, prefix: &str) -> DecoderKey {
     let name = name(facts, side, prefix);
     if facts.has("pan_block") {
-        assert_eq!(
-            u128::from(derivation::pan_block(&name)),
-            facts.hex("pan_block")
-        );
-        assert_eq!(
-            u128::from(derivation::control_block(&name)),
-            facts.hex("control_block")
-        );
+        assert_eq!(u128::from(derivation::pan_block(&name)), facts.hex("pan_block"));
+        assert_eq!(u128::from(derivation::control_block(&name)), facts.hex("control_block"));
     }
     if facts.has("kdf_data_block") {
-        assert_eq!(
-            derivation::kdf_data(&name).to_vec(),
-            facts.bytes("kdf_data_block")
-        );
+        assert_eq!(derivation::kdf_data(&name).to_vec(), facts.bytes("kdf_data_block"));
     }
     let dkga = Derivation::from_code(facts.text("dkga")).unwrap();
     let vending_key = VendingKey::new(dkga, &side.bytes(&format!("{prefix}vending_key"))).unwrap();
@@ -121,10 +104,7 @@ fn decoder_key(facts: Facts) -> DecoderKey {
     }
     let key = derived(facts, facts, "");
     if facts.has("decoder_key") {
-        assert!(
-            key.is(&facts.bytes("decoder_key")),
-            "the given decoder key is not the derived"
-        );
+        assert!(key.is(&facts.bytes("decoder_key")), "the given decoder key is not the derived");
     }
     key
 }
@@ -134,11 +114,7 @@ fn unix_seconds(text: &str) -> i64 {
     let part = |from: usize, to: usize| text[from..to].parse::<i64>().unwrap();
     let (year, month, day) = (part(0, 4), part(5, 7), part(8, 10));
     // Days of the proleptic Gregorian calendar, counted from a year that begins in March.
-    let (year, month) = if month < 3 {
-        (year - 1, month + 9)
-    } else {
-        (year, month - 3)
-    };
+    let (year, month) = if month < 3 { (year - 1, month + 9) } else { (year, month - 3) };
     let days = year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day - 1;
     (days - 719_468) * 86_400 + part(11, 13) * 3_600 + part(14, 16) * 60
 }
@@ -147,11 +123,7 @@ fn tid(facts: Facts) -> u32 {
     if facts.has("tid") {
         return facts.number("tid").try_into().unwrap();
     }
-    let base = if facts.has("tid_base_date") {
-        "tid_base_date"
-    } else {
-        "base_date"
-    };
+    let base = if facts.has("tid_base_date") { "tid_base_date" } else { "base_date" };
     let base = BaseDate::from_code(facts.text(base)).unwrap();
     identifier::token_identifier(unix_seconds(facts.text("issue_time_utc")), base, None).unwrap()
 }
@@ -160,22 +132,14 @@ fn tid(facts: Facts) -> u32 {
 fn scaled(text: &str, places: usize) -> i128 {
     let (sign, digits) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    let kept: String = fraction
-        .chars()
-        .chain("0".repeat(places).chars())
-        .take(places)
-        .collect();
+    let kept: String = fraction.chars().chain("0".repeat(places).chars()).take(places).collect();
     let more = fraction.chars().skip(places).any(|digit| digit != '0');
     let number: i128 = format!("{whole}{kept}").parse().unwrap();
     sign * number + i128::from(more && sign == 1)
 }
 
 fn money(facts: Facts) -> i128 {
-    let name = if facts.has("amount_currency") {
-        "amount_currency"
-    } else {
-        "amount"
-    };
+    let name = if facts.has("amount_currency") { "amount_currency" } else { "amount" };
     scaled(facts.text(name), 5)
 }
 
@@ -190,15 +154,11 @@ fn issued(facts: Facts, key: &DecoderKey) -> Token {
         return token::register(key, class, subclass, rnd(), tid, value).unwrap();
     }
     if class == 0 && subclass > 3 {
-        return token::currency(key, subclass, money(facts), tid)
-            .unwrap()
-            .token;
+        return token::currency(key, subclass, money(facts), tid).unwrap().token;
     }
     if class == 0 {
         let tenths = facts.number("amount_tenths");
-        return token::credit(key, subclass, tenths, tid, rnd())
-            .unwrap()
-            .token;
+        return token::credit(key, subclass, tenths, tid, rnd()).unwrap().token;
     }
     let value = || facts.number("value");
     let raw = || u16::try_from(value()).unwrap();
@@ -227,12 +187,7 @@ fn register_family(facts: Facts, expected: Facts) -> usize {
     let (read_tid, nibble, field) = match reading.meaning {
         Meaning::Credit { stamp, field, .. } => (stamp.tid, stamp.rnd, field),
         Meaning::Register { stamp, value } => (stamp.tid, stamp.rnd, value),
-        Meaning::Currency {
-            tid,
-            s_and_e,
-            field,
-            ..
-        } => (tid, s_and_e, field),
+        Meaning::Currency { tid, s_and_e, field, .. } => (tid, s_and_e, field),
         other => panic!("decodes to {other:?}"),
     };
     assert_eq!(read_tid, tid(facts));
@@ -241,10 +196,7 @@ fn register_family(facts: Facts, expected: Facts) -> usize {
         assert_eq!(u64::from(read_tid), expected.number("tid"));
         seen += 1;
     }
-    for name in ["field16", "amount_field"]
-        .into_iter()
-        .filter(|name| expected.has(name))
-    {
+    for name in ["field16", "amount_field"].into_iter().filter(|name| expected.has(name)) {
         assert_eq!(u128::from(field), expected.hex(name));
         seen += 1;
     }
@@ -278,33 +230,21 @@ fn key_fact(key: &DecoderKey, expected: Facts) -> usize {
     if !expected.has("decoder_key") {
         return 0;
     }
-    assert!(
-        key.is(&expected.bytes("decoder_key")),
-        "another decoder key"
-    );
+    assert!(key.is(&expected.bytes("decoder_key")), "another decoder key");
     1
 }
 
 fn meter_test(facts: Facts, expected: Facts) -> usize {
     let subclass = facts.number("subclass").try_into().unwrap();
     let code = ["manufacturer_code_value", "manufacturer_code", "mfr8"];
-    let code = code
-        .into_iter()
-        .find(|name| facts.has(name))
-        .map(|name| facts.number(name));
-    let control = if facts.has("control") {
-        "control"
-    } else {
-        "control36"
-    };
+    let code = code.into_iter().find(|name| facts.has(name)).map(|name| facts.number(name));
+    let control = if facts.has("control") { "control" } else { "control36" };
     let control = facts.word(control);
     let form = TestForm::from_subclass(subclass).unwrap();
     let token = token::meter_test(form, control, code.unwrap()).unwrap();
     let reading = reading::decode_meter_test(token).unwrap();
-    let meaning = Meaning::MeterTest {
-        control,
-        manufacturer_code: code.unwrap().try_into().unwrap(),
-    };
+    let meaning =
+        Meaning::MeterTest { control, manufacturer_code: code.unwrap().try_into().unwrap() };
     assert_eq!(reading.meaning, meaning);
     token_facts(token, reading.block, expected)
 }
@@ -336,18 +276,10 @@ fn key_change_set(kind: &str, facts: Facts, expected: Facts) -> usize {
     };
     let set = key_change(&old_key, &new_key, &named, rollover, size).unwrap();
     let tokens: Vec<_> = set.tokens().iter().map(ToString::to_string).collect();
-    let wanted: Vec<_> = expected.0["tokens"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|t| t.as_str().unwrap())
-        .collect();
+    let wanted: Vec<_> =
+        expected.0["tokens"].as_array().unwrap().iter().map(|t| t.as_str().unwrap()).collect();
     assert_eq!(tokens, wanted);
-    let old_expected = if nested {
-        "old_decoder_key"
-    } else {
-        "decoder_key"
-    };
+    let old_expected = if nested { "old_decoder_key" } else { "decoder_key" };
     assert!(old_key.is(&expected.bytes(old_expected)));
     assert!(new_key.is(&expected.bytes("new_decoder_key")));
     for (token, number) in set.tokens().iter().zip(1_u8..) {
@@ -370,18 +302,10 @@ fn key_change_section(facts: Facts, expected: Facts) -> usize {
 }
 
 fn cipher_block(kind: &str, facts: Facts, expected: Facts) -> usize {
-    let clear = facts.word(if facts.has("block") {
-        "block"
-    } else {
-        "plaintext"
-    });
+    let clear = facts.word(if facts.has("block") { "block" } else { "plaintext" });
     let (secret, again) = match kind {
         "ea07_block" | "ea07_sample_tables" => {
-            let cipher = if kind == "ea07_block" {
-                &sta::STANDARD
-            } else {
-                &sta::SAMPLE
-            };
+            let cipher = if kind == "ea07_block" { &sta::STANDARD } else { &sta::SAMPLE };
             let key = facts.word("key");
             let secret = cipher.encrypt(key, clear);
             (secret, cipher.decrypt(key, secret))
@@ -481,18 +405,11 @@ fn every_known_answer_is_reproduced() {
     let mut count = 0;
     for list in ["published", "computed"] {
         for entry in vectors[list].as_array().unwrap() {
-            let (id, kind) = (
-                entry["id"].as_str().unwrap(),
-                entry["kind"].as_str().unwrap(),
-            );
+            let (id, kind) = (entry["id"].as_str().unwrap(), entry["kind"].as_str().unwrap());
             let facts = (Facts(&entry["inputs"]), Facts(&entry["expected"]));
             let seen = std::panic::catch_unwind(|| compared(kind, facts.0, facts.1))
                 .unwrap_or_else(|_| panic!("{id} ({kind}) is not reproduced"));
-            assert_eq!(
-                seen,
-                entry["expected"].as_object().unwrap().len(),
-                "facts left out: {id}"
-            );
+            assert_eq!(seen, entry["expected"].as_object().unwrap().len(), "facts left out: {id}");
             count += 1;
         }
     }

@@ -49,9 +49,7 @@ impl Misty1 {
     pub fn new(key: u128) -> Self {
         let mut words = [0; 8];
         for (word, bytes) in words.iter_mut().zip(key.to_be_bytes().chunks_exact(2)) {
-            *word = bytes
-                .iter()
-                .fold(0, |word, &byte| word << 8 | u16::from(byte));
+            *word = bytes.iter().fold(0, |word, &byte| word << 8 | u16::from(byte));
         }
         let mut next = words;
         next.rotate_left(1);
@@ -65,9 +63,7 @@ impl Misty1 {
 
     /// The key itself, for the sections of a key change.
     pub(crate) fn key(&self) -> u128 {
-        self.words
-            .iter()
-            .fold(0, |key, &word| key << 16 | u128::from(word))
+        self.words.iter().fold(0, |key, &word| key << 16 | u128::from(word))
     }
 
     #[inline]
@@ -157,11 +153,8 @@ impl Misty1 {
 
 #[inline]
 fn split(block: u64) -> (u32, u32) {
-    let [a, b, c, d, e, f, g, h] = block.to_be_bytes();
-    (
-        u32::from_be_bytes([a, b, c, d]),
-        u32::from_be_bytes([e, f, g, h]),
-    )
+    let word = |half: u64| u32::try_from(half).unwrap_or_default();
+    (word(block >> 32), word(block & 0xFFFF_FFFF))
 }
 
 #[cfg(test)]

@@ -78,10 +78,7 @@ pub const MISTY1_S9: [u16; 512] = wide_permutation([
     120, 0, 172, 272, 350, 292, 2, 444, 162, 234, 112, 508, 278, 348, 76, 450,
 ]);
 
-#[expect(
-    clippy::indexing_slicing,
-    reason = "compile time: an index out of range fails the build"
-)]
+#[expect(clippy::indexing_slicing, reason = "compile time: an index out of range fails the build")]
 const fn permutation<const N: usize>(table: [u8; N]) -> [u8; N] {
     let mut seen = [false; N];
     let mut place = 0;
@@ -94,10 +91,7 @@ const fn permutation<const N: usize>(table: [u8; N]) -> [u8; N] {
     table
 }
 
-#[expect(
-    clippy::indexing_slicing,
-    reason = "compile time: an index out of range fails the build"
-)]
+#[expect(clippy::indexing_slicing, reason = "compile time: an index out of range fails the build")]
 const fn wide_permutation<const N: usize>(table: [u16; N]) -> [u16; N] {
     let mut seen = [false; N];
     let mut place = 0;

@@ -42,11 +42,7 @@ impl Whole {
     }
 
     pub(super) fn tenths(self) -> Result<u64> {
-        if self.0 < 0 {
-            Err(StsError::AmountNegative)
-        } else {
-            Ok(self.unsigned())
-        }
+        if self.0 < 0 { Err(StsError::AmountNegative) } else { Ok(self.unsigned()) }
     }
 
     pub(super) fn tid(self) -> Result<u32> {
@@ -54,27 +50,19 @@ impl Whole {
     }
 
     pub(super) fn rnd(self) -> Result<u8> {
-        u8::try_from(self.0).map_err(|_| StsError::RandomInvalid {
-            rnd: self.unsigned(),
-        })
+        u8::try_from(self.0).map_err(|_| StsError::RandomInvalid { rnd: self.unsigned() })
     }
 
     pub(super) fn subclass(self) -> Result<u8> {
-        u8::try_from(self.0).map_err(|_| StsError::SubclassInvalid {
-            subclass: self.unsigned(),
-        })
+        u8::try_from(self.0).map_err(|_| StsError::SubclassInvalid { subclass: self.unsigned() })
     }
 
     pub(super) fn ken(self) -> Result<u8> {
-        u8::try_from(self.0).map_err(|_| StsError::KeyExpiryInvalid {
-            ken: self.unsigned(),
-        })
+        u8::try_from(self.0).map_err(|_| StsError::KeyExpiryInvalid { ken: self.unsigned() })
     }
 
     pub(super) fn field16(self) -> Result<u16> {
-        u16::try_from(self.0).map_err(|_| StsError::FieldOutOfRange {
-            limit: u16::MAX.into(),
-        })
+        u16::try_from(self.0).map_err(|_| StsError::FieldOutOfRange { limit: u16::MAX.into() })
     }
 }
 
@@ -113,9 +101,7 @@ pub(super) fn decoder_key_name(
 }
 
 pub(super) fn optional_key_type(key_type: Option<Whole>) -> Result<Option<KeyType>> {
-    key_type
-        .map(|key_type| KeyType::of_vending_key(key_type.unsigned()))
-        .transpose()
+    key_type.map(|key_type| KeyType::of_vending_key(key_type.unsigned())).transpose()
 }
 
 /// The bytes of a key. A bytearray is filled with zeros once it has been read.
@@ -138,24 +124,15 @@ static TIMEGM: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 /// An aware datetime in Unix seconds, by whole numbers.
 pub(super) fn unix_seconds(at: &Bound<'_, PyAny>) -> PyResult<i64> {
     if at.call_method0("utcoffset")?.is_none() {
-        return Err(PyValueError::new_err(
-            "an instant is a datetime with a time zone",
-        ));
+        return Err(PyValueError::new_err("an instant is a datetime with a time zone"));
     }
     let timegm = TIMEGM.get_or_try_init(at.py(), || {
-        at.py()
-            .import("calendar")?
-            .getattr("timegm")
-            .map(Bound::unbind)
+        at.py().import("calendar")?.getattr("timegm").map(Bound::unbind)
     })?;
-    timegm
-        .call1(at.py(), (at.call_method0("utctimetuple")?,))?
-        .extract(at.py())
+    timegm.call1(at.py(), (at.call_method0("utctimetuple")?,))?.extract(at.py())
 }
 
 /// What pickling and copying a holder of keys raises.
 pub(super) fn refuse_copy<T>(what: &str) -> PyResult<T> {
-    Err(PyTypeError::new_err(format!(
-        "a {what} is neither copied nor pickled"
-    )))
+    Err(PyTypeError::new_err(format!("{what} is neither copied nor pickled")))
 }

@@ -49,16 +49,8 @@ pub(super) fn currency_of_field(s_and_e: u8, field: u16) -> i128 {
 #[pyo3(signature = (*, key, block, decrypt = false, sample = false))]
 pub(super) fn sta(key: [u8; 8], block: [u8; 8], decrypt: bool, sample: bool) -> [u8; 8] {
     let (key, block) = (u64::from_be_bytes(key), u64::from_be_bytes(block));
-    let tables = if sample {
-        &sta_cipher::SAMPLE
-    } else {
-        &sta_cipher::STANDARD
-    };
-    let result = if decrypt {
-        tables.decrypt(key, block)
-    } else {
-        tables.encrypt(key, block)
-    };
+    let tables = if sample { &sta_cipher::SAMPLE } else { &sta_cipher::STANDARD };
+    let result = if decrypt { tables.decrypt(key, block) } else { tables.encrypt(key, block) };
     result.to_be_bytes()
 }
 
@@ -68,11 +60,7 @@ pub(super) fn sta(key: [u8; 8], block: [u8; 8], decrypt: bool, sample: bool) -> 
 pub(super) fn misty1(key: [u8; 16], block: [u8; 8], decrypt: bool) -> [u8; 8] {
     let cipher = Misty1::new(u128::from_be_bytes(key));
     let block = u64::from_be_bytes(block);
-    let result = if decrypt {
-        cipher.decrypt(block)
-    } else {
-        cipher.encrypt(block)
-    };
+    let result = if decrypt { cipher.decrypt(block) } else { cipher.encrypt(block) };
     result.to_be_bytes()
 }
 
@@ -81,16 +69,10 @@ pub(super) fn misty1(key: [u8; 16], block: [u8; 8], decrypt: bool) -> [u8; 8] {
 #[pyo3(signature = (*, token_class, subclass, content))]
 pub(super) fn clear_block(token_class: u8, subclass: u8, content: u64) -> PyResult<u64> {
     if token_class > 3 || subclass > 15 {
-        return Err(StsError::SubclassInvalid {
-            subclass: subclass.into(),
-        }
-        .into());
+        return Err(StsError::SubclassInvalid { subclass: subclass.into() }.into());
     }
     if content > block::CONTENT_MAX {
-        return Err(StsError::FieldOutOfRange {
-            limit: block::CONTENT_MAX,
-        }
-        .into());
+        return Err(StsError::FieldOutOfRange { limit: block::CONTENT_MAX }.into());
     }
     Ok(block::with_check(token_class, subclass, content))
 }
@@ -100,7 +82,6 @@ macro_rules! data_block {
         $(#[$doc])*
         #[pyfunction]
         #[pyo3(signature = (*, meter, ea, sgc, krn, ti, base_date, key_type = Whole(2)))]
-        #[expect(clippy::too_many_arguments, reason = "keyword arguments in Python")]
         pub(super) fn $name(
             meter: &str,
             ea: Whole,
@@ -118,11 +99,11 @@ macro_rules! data_block {
 }
 
 data_block! {
-    /// PANBlock of DKGA02.
+    /// `PANBlock` of DKGA02.
     pan_block
 }
 data_block! {
-    /// CONTROLBlock of DKGA02.
+    /// `CONTROLBlock` of DKGA02.
     control_block
 }
 data_block! {

@@ -18,7 +18,7 @@ fn classes(py: Python<'_>) -> PyResult<&Bound<'_, PyTuple>> {
 }
 
 /// The exception object of a refusal, to be raised or put in a list.
-pub(super) fn exception<'py>(py: Python<'py>, error: StsError) -> PyResult<Bound<'py, PyAny>> {
+pub(super) fn exception(py: Python<'_>, error: StsError) -> PyResult<Bound<'_, PyAny>> {
     let code = error.code();
     let place = StsError::CODES.iter().position(|known| *known == code);
     let place = place.ok_or_else(|| PyRuntimeError::new_err(code))?;

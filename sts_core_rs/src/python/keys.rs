@@ -21,9 +21,7 @@ impl VendingKey {
     #[pyo3(signature = (*, dkga, key))]
     fn new(dkga: &str, key: &Bound<'_, PyAny>) -> PyResult<Self> {
         let bytes = key_bytes(key)?;
-        Ok(Self {
-            key: keys::VendingKey::new(Derivation::from_code(dkga)?, &bytes)?,
-        })
+        Ok(Self { key: keys::VendingKey::new(Derivation::from_code(dkga)?, &bytes)? })
     }
 
     #[getter]
@@ -50,9 +48,7 @@ impl VendingKey {
     ) -> PyResult<DecoderKey> {
         let to = meter_key(meter, ea, sgc, krn, ti)?;
         let name = decoder_key_name(&to, key_type, base_date)?;
-        Ok(DecoderKey {
-            key: self.key.decoder_key(&name)?,
-        })
+        Ok(DecoderKey { key: self.key.decoder_key(&name)? })
     }
 
     fn __repr__(&self) -> String {
@@ -60,7 +56,7 @@ impl VendingKey {
     }
 
     fn __reduce_ex__(&self, _protocol: &Bound<'_, PyAny>) -> PyResult<()> {
-        refuse_copy("vending key")
+        refuse_copy(&self.__repr__())
     }
 }
 
@@ -77,9 +73,7 @@ impl DecoderKey {
     #[pyo3(signature = (*, ea, key))]
     fn for_test(ea: Whole, key: &Bound<'_, PyAny>) -> PyResult<Self> {
         let algorithm = Algorithm::from_code(ea.unsigned())?;
-        Ok(Self {
-            key: keys::DecoderKey::from_bytes(algorithm, &key_bytes(key)?)?,
-        })
+        Ok(Self { key: keys::DecoderKey::from_bytes(algorithm, &key_bytes(key)?)? })
     }
 
     #[getter]
@@ -107,13 +101,8 @@ impl DecoderKey {
         rnd: Whole,
     ) -> PyResult<IssuedToken> {
         let tid = tid.tid()?;
-        let made = token::credit(
-            &self.key,
-            subclass.subclass()?,
-            amount.tenths()?,
-            tid,
-            rnd.rnd()?,
-        )?;
+        let made =
+            token::credit(&self.key, subclass.subclass()?, amount.tenths()?, tid, rnd.rnd()?)?;
         Ok(issued(made.token, made.encoded.into(), Some(tid)))
     }
 
@@ -135,14 +124,7 @@ impl DecoderKey {
     ) -> PyResult<IssuedToken> {
         let (tid, value) = (tid.tid()?, value.field16()?);
         let class = class_of(token_class)?;
-        let made = token::register(
-            &self.key,
-            class,
-            subclass.subclass()?,
-            rnd.rnd()?,
-            tid,
-            value,
-        )?;
+        let made = token::register(&self.key, class, subclass.subclass()?, rnd.rnd()?, tid, value)?;
         Ok(issued(made, value.into(), Some(tid)))
     }
 
@@ -203,7 +185,7 @@ impl DecoderKey {
     }
 
     fn __reduce_ex__(&self, _protocol: &Bound<'_, PyAny>) -> PyResult<()> {
-        refuse_copy("decoder key")
+        refuse_copy(&self.__repr__())
     }
 }
 

@@ -48,12 +48,7 @@ pub(super) struct IssuedKeyChange {
 impl IssuedKeyChange {
     #[getter]
     fn tokens(&self) -> Vec<String> {
-        self.issued
-            .set
-            .tokens()
-            .iter()
-            .map(ToString::to_string)
-            .collect()
+        self.issued.set.tokens().iter().map(ToString::to_string).collect()
     }
 
     #[getter]
@@ -93,10 +88,7 @@ impl IssuedKeyChange {
 
     fn __repr__(&self) -> String {
         let count = self.issued.set.tokens().len();
-        format!(
-            "IssuedKeyChange({count} tokens, rollover={})",
-            self.rollover()
-        )
+        format!("IssuedKeyChange({count} tokens, rollover={})", self.rollover())
     }
 }
 
@@ -120,9 +112,7 @@ impl KeyRing {
 impl KeyRing {
     #[new]
     fn new() -> Self {
-        Self {
-            ring: RwLock::default(),
-        }
+        Self { ring: RwLock::default() }
     }
 
     #[pyo3(signature = (*, sgc, krn, key_type, dkga, base_date, ken, key, kcv = None))]
@@ -184,9 +174,7 @@ impl KeyRing {
         key_type: Option<Whole>,
     ) -> PyResult<DecoderKey> {
         let to = meter_key(meter, ea, sgc, krn, ti)?;
-        Ok(DecoderKey {
-            key: self.read().decoder_key(&to, optional_key_type(key_type)?)?,
-        })
+        Ok(DecoderKey { key: self.read().decoder_key(&to, optional_key_type(key_type)?)? })
     }
 
     fn issue_credit(&self, order: &Bound<'_, PyAny>) -> PyResult<IssuedToken> {
@@ -205,13 +193,9 @@ impl KeyRing {
         }
         let made: Vec<_> = py.detach(|| {
             let ring = self.read();
-            jobs.into_iter()
-                .map(|order| ring.issue_credit(&order?))
-                .collect()
+            jobs.into_iter().map(|order| ring.issue_credit(&order?)).collect()
         });
-        outcomes(py, made, |made| {
-            issued(made.token, made.encoded.into(), Some(made.tid))
-        })
+        outcomes(py, made, |made| issued(made.token, made.encoded.into(), Some(made.tid)))
     }
 
     #[pyo3(signature = (*, meter, ea, sgc, krn, ti, subclass, amount, tid))]
@@ -229,9 +213,7 @@ impl KeyRing {
     ) -> PyResult<IssuedToken> {
         let to = meter_key(meter, ea, sgc, krn, ti)?;
         let tid = tid.tid()?;
-        let made = self
-            .read()
-            .issue_currency(&to, subclass.subclass()?, amount.0, tid)?;
+        let made = self.read().issue_currency(&to, subclass.subclass()?, amount.0, tid)?;
         Ok(issued(made.token, made.encoded, Some(tid)))
     }
 
@@ -257,9 +239,7 @@ impl KeyRing {
         let order = management(kind, value, index)?;
         let tid = tid.tid()?;
         let key_type = optional_key_type(key_type)?;
-        let made = self
-            .read()
-            .issue_management(&to, key_type, &order, tid, rnd.rnd()?)?;
+        let made = self.read().issue_management(&to, key_type, &order, tid, rnd.rnd()?)?;
         Ok(issued(made, order.carried()?.into(), Some(tid)))
     }
 
@@ -299,10 +279,7 @@ impl KeyRing {
             unix_seconds: unix_seconds(at)?,
         };
         let issued = self.read().issue_key_change(&order)?;
-        Ok(IssuedKeyChange {
-            issued,
-            ti: order.ti,
-        })
+        Ok(IssuedKeyChange { issued, ti: order.ti })
     }
 
     fn __len__(&self) -> usize {
@@ -314,7 +291,7 @@ impl KeyRing {
     }
 
     fn __reduce_ex__(&self, _protocol: &Bound<'_, PyAny>) -> PyResult<()> {
-        refuse_copy("key ring")
+        refuse_copy(&self.__repr__())
     }
 }
 
@@ -351,9 +328,7 @@ pub(super) fn management(kind: &str, value: Whole, index: Option<Whole>) -> PyRe
         u16::try_from(index)
             .ok()
             .filter(|index| *index <= limit)
-            .ok_or(StsError::FieldOutOfRange {
-                limit: limit.into(),
-            })
+            .ok_or(StsError::FieldOutOfRange { limit: limit.into() })
     };
     Ok(match kind {
         "maximum_power_limit" => Management::MaximumPowerLimit(value.tenths()?),
@@ -370,10 +345,9 @@ pub(super) fn management(kind: &str, value: Whole, index: Option<Whole>) -> PyRe
                 _ => return Err(StsError::FieldOutOfRange { limit: 1 }.into()),
             },
         },
-        "extended" => Management::Extended {
-            index: u8::try_from(number(63)?)?,
-            value: value.field16()?,
-        },
+        "extended" => {
+            Management::Extended { index: u8::try_from(number(63)?)?, value: value.field16()? }
+        }
         _ => return Err(PyValueError::new_err("no such kind of management token")),
     })
 }

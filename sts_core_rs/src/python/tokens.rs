@@ -47,9 +47,7 @@ impl IssuedToken {
     }
 
     fn __repr__(&self) -> String {
-        let tid = self
-            .tid
-            .map_or_else(|| "None".to_owned(), |tid| tid.to_string());
+        let tid = self.tid.map_or_else(|| "None".to_owned(), |tid| tid.to_string());
         format!("IssuedToken(amount={}, tid={tid})", self.amount)
     }
 }
@@ -92,8 +90,7 @@ impl Reading {
 
     #[getter]
     fn content(&self) -> Option<u64> {
-        self.shows_content()
-            .then(|| block::content(self.reading.block))
+        self.shows_content().then(|| block::content(self.reading.block))
     }
 
     #[getter]
@@ -150,9 +147,7 @@ impl Reading {
     #[getter]
     fn manufacturer_code(&self) -> Option<u16> {
         match self.reading.meaning {
-            Meaning::MeterTest {
-                manufacturer_code, ..
-            } => Some(manufacturer_code),
+            Meaning::MeterTest { manufacturer_code, .. } => Some(manufacturer_code),
             _ => None,
         }
     }
@@ -167,10 +162,7 @@ impl Reading {
 
     fn __repr__(&self) -> String {
         let reading = &self.reading;
-        format!(
-            "Reading(token_class={}, subclass={})",
-            reading.class, reading.subclass
-        )
+        format!("Reading(token_class={}, subclass={})", reading.class, reading.subclass)
     }
 }
 
@@ -195,11 +187,7 @@ pub(super) fn decode_batch<'py>(
     let mut jobs = Vec::with_capacity(items.len().unwrap_or(0));
     for item in items.try_iter()? {
         let item = item?.cast_into::<PyTuple>()?;
-        let key = item
-            .get_borrowed_item(0)?
-            .cast::<DecoderKey>()?
-            .to_owned()
-            .unbind();
+        let key = item.get_borrowed_item(0)?.cast::<DecoderKey>()?.to_owned().unbind();
         let token = Token::parse(item.get_borrowed_item(1)?.cast::<PyString>()?.to_str()?);
         jobs.push((key, token));
     }
@@ -212,6 +200,9 @@ pub(super) fn decode_batch<'py>(
     outcomes(py, readings, |reading| Reading { reading })
 }
 
+/// Subclass, tenths, identifier and random number.
+type Fields = (u8, u64, u32, u8);
+
 /// Makes credit tokens under keys already derived: an issued token or an error for each tuple of
 /// key, subclass, tenths, identifier and random number.
 #[pyfunction]
@@ -223,49 +214,34 @@ pub(super) fn issue_with_keys<'py>(
     for order in orders.try_iter()? {
         let order = order?.cast_into::<PyTuple>()?;
         if order.len() != 5 {
-            return Err(PyTypeError::new_err(
-                "an order is key, subclass, amount, tid and rnd",
-            ));
+            return Err(PyTypeError::new_err("an order is key, subclass, amount, tid and rnd"));
         }
-        let key = order
-            .get_borrowed_item(0)?
-            .cast::<DecoderKey>()?
-            .to_owned()
-            .unbind();
+        let key = order.get_borrowed_item(0)?.cast::<DecoderKey>()?.to_owned().unbind();
         let [subclass, amount, tid, rnd] = [
             order.get_borrowed_item(1)?.extract::<Whole>()?,
             order.get_borrowed_item(2)?.extract::<Whole>()?,
             order.get_borrowed_item(3)?.extract::<Whole>()?,
             order.get_borrowed_item(4)?.extract::<Whole>()?,
         ];
-        let read = || {
-            Ok((
-                subclass.subclass()?,
-                amount.tenths()?,
-                tid.tid()?,
-                rnd.rnd()?,
-            ))
-        };
+        let read = || Ok((subclass.subclass()?, amount.tenths()?, tid.tid()?, rnd.rnd()?));
         jobs.push((key, read()));
     }
     let made: Vec<_> = py.detach(|| {
-        let make = |(key, order): &(Py<DecoderKey>, Result<(u8, u64, u32, u8), StsError>)| {
+        let make = |(key, order): &(Py<DecoderKey>, Result<Fields, StsError>)| {
             let (subclass, tenths, tid, rnd) = (*order)?;
             issue_with_key(&key.get().key, subclass, tenths, tid, rnd)
         };
         jobs.iter().map(make).collect()
     });
-    outcomes(py, made, |made| {
-        issued(made.token, made.encoded.into(), Some(made.tid))
-    })
+    outcomes(py, made, |made| issued(made.token, made.encoded.into(), Some(made.tid)))
 }
 
 /// A list of what each item came to: an object or an exception.
-pub(super) fn outcomes<'py, T, O: PyClass + Into<PyClassInitializer<O>>>(
-    py: Python<'py>,
+pub(super) fn outcomes<T, O: PyClass + Into<PyClassInitializer<O>>>(
+    py: Python<'_>,
     results: Vec<Result<T, StsError>>,
     wrap: impl Fn(T) -> O,
-) -> PyResult<Bound<'py, PyList>> {
+) -> PyResult<Bound<'_, PyList>> {
     let objects = results.into_iter().map(|result| match result {
         Ok(value) => Bound::new(py, wrap(value)).map(Bound::into_any),
         Err(error) => exception(py, error),
@@ -304,11 +280,7 @@ pub(super) fn token_identifier(
 ) -> PyResult<u32> {
     let base = BaseDate::from_code(base_date)?;
     let after = after.map(Whole::tid).transpose()?;
-    Ok(identifier::token_identifier(
-        unix_seconds(at)?,
-        base,
-        after,
-    )?)
+    Ok(identifier::token_identifier(unix_seconds(at)?, base, after)?)
 }
 
 /// The reserved identifier, 00:01, of the day of an instant.
@@ -316,10 +288,7 @@ pub(super) fn token_identifier(
 #[pyo3(signature = (at, *, base_date))]
 pub(super) fn special_reserved_identifier(at: &Bound<'_, PyAny>, base_date: &str) -> PyResult<u32> {
     let base = BaseDate::from_code(base_date)?;
-    Ok(identifier::special_reserved_identifier(
-        unix_seconds(at)?,
-        base,
-    )?)
+    Ok(identifier::special_reserved_identifier(unix_seconds(at)?, base)?)
 }
 
 /// A meter's number, both check digits verified.
@@ -359,9 +328,7 @@ impl MeterPan {
 /// Reads a DRN of 11 or 13 digits or a PAN of 18.
 #[pyfunction]
 pub(super) fn parse_meter(text: &str) -> PyResult<MeterPan> {
-    Ok(MeterPan {
-        meter: meter::MeterPan::parse(text)?,
-    })
+    Ok(MeterPan { meter: meter::MeterPan::parse(text)? })
 }
 
 /// Whether the text is a DRN with the right last digit.

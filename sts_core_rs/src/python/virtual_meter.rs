@@ -86,10 +86,7 @@ impl VirtualMeter {
             match subclass.subclass()? {
                 bit @ 0..=7 => counted |= 1 << bit,
                 other => {
-                    return Err(StsError::SubclassInvalid {
-                        subclass: other.into(),
-                    }
-                    .into());
+                    return Err(StsError::SubclassInvalid { subclass: other.into() }.into());
                 }
             }
         }
@@ -104,9 +101,7 @@ impl VirtualMeter {
             made_tid,
             magnetic_card,
         };
-        Ok(Self {
-            meter: Mutex::new(virtual_meter::VirtualMeter::new(make, key)),
-        })
+        Ok(Self { meter: Mutex::new(virtual_meter::VirtualMeter::new(make, key)) })
     }
 
     fn enter(&self, digits: &str) -> Acceptance {
@@ -153,10 +148,7 @@ impl VirtualMeter {
         match subclass.subclass()? {
             subclass @ 0..=3 => Ok(meter.balance_tenths(subclass).into()),
             subclass @ 4..=7 => Ok(meter.balance_currency(subclass)),
-            other => Err(StsError::SubclassInvalid {
-                subclass: other.into(),
-            }
-            .into()),
+            other => Err(StsError::SubclassInvalid { subclass: other.into() }.into()),
         }
     }
 
@@ -243,6 +235,6 @@ impl VirtualMeter {
     }
 
     fn __reduce_ex__(&self, _protocol: &Bound<'_, PyAny>) -> PyResult<()> {
-        refuse_copy("virtual meter")
+        refuse_copy(&self.__repr__())
     }
 }

@@ -74,17 +74,11 @@ pub struct Acceptance {
 
 impl Acceptance {
     pub(super) fn refused(outcome: Outcome) -> Self {
-        Self {
-            outcome,
-            reading: None,
-        }
+        Self { outcome, reading: None }
     }
 
     pub(super) fn of(reading: &Reading) -> Self {
-        Self {
-            outcome: Outcome::Accept,
-            reading: Some(*reading),
-        }
+        Self { outcome: Outcome::Accept, reading: Some(*reading) }
     }
 
     pub(super) fn with(self, outcome: Outcome) -> Self {

@@ -49,23 +49,11 @@ impl KeyEntrySet {
 
     fn change(&self, algorithm: Algorithm) -> Option<Change> {
         let [first, second, third, fourth] = self.sections;
-        let Section::First {
-            ken_high,
-            krn,
-            rollover,
-            three,
-            key_type,
-            quarter: highest,
-        } = first?
+        let Section::First { ken_high, krn, rollover, three, key_type, quarter: highest } = first?
         else {
             return None;
         };
-        let Section::Second {
-            ken_low,
-            ti,
-            quarter: lowest,
-        } = second?
-        else {
+        let Section::Second { ken_low, ti, quarter: lowest } = second? else {
             return None;
         };
         let content = |section: Option<Section>| match section {
@@ -90,16 +78,6 @@ impl KeyEntrySet {
         };
         let ken = ken_high << 4 | ken_low;
         let sgc = u32::try_from(sgc).unwrap_or_default();
-        Some(Change {
-            key,
-            attributes: KeyAttributes {
-                sgc,
-                krn,
-                ti,
-                key_type,
-                ken,
-            },
-            rollover,
-        })
+        Some(Change { key, attributes: KeyAttributes { sgc, krn, ti, key_type, ken }, rollover })
     }
 }

@@ -3,13 +3,14 @@
 
 mod acceptance;
 mod key_entry;
+mod meter_test;
 mod state;
 mod tid_store;
 
 pub use acceptance::{Acceptance, Outcome};
 pub use tid_store::TID_STORE_LENGTH;
 
-use crate::attributes::{Algorithm, KeyType};
+use crate::attributes::KeyType;
 use crate::digits::Token;
 use crate::keys::DecoderKey;
 use crate::meter::MeterPan;
@@ -91,9 +92,6 @@ pub struct VirtualMeter {
 
 /// Flags that STS 202-5 names: 0 to 11.
 const FLAGS: u16 = 12;
-/// Tests and displays of class 1 that this meter has.
-const TESTS: [u8; 16] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 14, 15, 16, 17, 18];
-
 impl VirtualMeter {
     /// A meter as it leaves the factory, with the decoder key put in there.
     pub fn new(make: Make, key: DecoderKey) -> Self {
@@ -139,10 +137,7 @@ impl VirtualMeter {
 
     /// Credit left in the register of one subclass, 0 to 3, in tenths.
     pub fn balance_tenths(&self, subclass: u8) -> u64 {
-        self.tenths
-            .get(usize::from(subclass))
-            .copied()
-            .unwrap_or_default()
+        self.tenths.get(usize::from(subclass)).copied().unwrap_or_default()
     }
 
     /// Money left in the register of one subclass, 4 to 7, in 0.00001 of the unit.
@@ -186,10 +181,9 @@ impl VirtualMeter {
         };
         let acceptance = Acceptance::of(&reading);
         let outcome = match reading.meaning {
-            Meaning::MeterTest {
-                control,
-                manufacturer_code,
-            } => self.test(reading.subclass, control, manufacturer_code),
+            Meaning::MeterTest { control, manufacturer_code } => {
+                self.test(reading.subclass, control, manufacturer_code)
+            }
             Meaning::Credit { stamp, tenths, .. } => {
                 self.credit(stamp.tid, reading.subclass, tenths)
             }
@@ -201,69 +195,13 @@ impl VirtualMeter {
         acceptance.with(outcome)
     }
 
-    /// What each test shows: its number and a line of text.
-    pub fn shown(&self, control: u64, subclass: u8) -> Vec<(u8, String)> {
-        let all = control == all_tests(subclass);
-        TESTS
-            .iter()
-            .filter(|&&test| all || control >> (test - 1) & 1 == 1)
-            .map(|&test| (test, self.display(test)))
-            .collect()
-    }
-
-    fn display(&self, test: u8) -> String {
-        let key = self.attributes;
-        match test {
-            3 => self.balance_tenths(self.counted_subclass()).to_string(),
-            4 => key.krn.to_string(),
-            5 => format!("{:02}", key.ti),
-            7 => self.settings.maximum_power_watts.to_string(),
-            8 => String::from(if self.settings.tampered {
-                "tampered"
-            } else {
-                "sound"
-            }),
-            11 => self.settings.phase_unbalance_watts.to_string(),
-            14 => format!("{:02}", self.key.algorithm().code()),
-            15 => String::from(if self.key.algorithm() == Algorithm::Sta {
-                "3"
-            } else {
-                "4"
-            }),
-            16 => format!("{:06}", key.sgc),
-            17 => key.ken.to_string(),
-            18 => String::from(self.make.meter.drn()),
-            _ => String::from("good"),
-        }
-    }
-
     /// The first credit subclass that the meter counts.
     pub fn counted_subclass(&self) -> u8 {
-        (0..8)
-            .find(|bit| self.make.accepts >> bit & 1 == 1)
-            .unwrap_or(0)
+        (0..8).find(|bit| self.make.accepts >> bit & 1 == 1).unwrap_or(0)
     }
 
     fn counts(&self, subclass: u8) -> bool {
         subclass < 8 && self.make.accepts >> subclass & 1 == 1
-    }
-
-    fn test(&self, subclass: u8, control: u64, manufacturer_code: u16) -> Outcome {
-        if manufacturer_code != 0 && manufacturer_code != self.make.meter.manufacturer_code() {
-            return Outcome::MfrCodeError;
-        }
-        let known = TESTS
-            .iter()
-            .fold(0_u64, |bits, test| bits | 1 << (test - 1));
-        // A read of control value 0 or of a flag (subclass 2) shows what the extended set holds.
-        if subclass == 2
-            || control == all_tests(subclass)
-            || (control != 0 && control & !known == 0)
-        {
-            Outcome::Accept
-        } else {
-            Outcome::RangeError
-        }
     }
 
     /// The checks that every token with an identifier must pass.
@@ -283,11 +221,7 @@ impl VirtualMeter {
             return Err(Outcome::DdtkError);
         }
         self.check_identifier(tid)?;
-        if self.counts(subclass) {
-            Ok(())
-        } else {
-            Err(Outcome::FunctionError)
-        }
+        if self.counts(subclass) { Ok(()) } else { Err(Outcome::FunctionError) }
     }
 
     fn credit(&mut self, tid: u32, subclass: u8, tenths: u32) -> Outcome {
@@ -349,11 +283,7 @@ impl VirtualMeter {
                 }
                 let flag = 1 << number;
                 let others = self.settings.flags & !flag;
-                self.settings.flags = if value & 1 == 1 {
-                    others | flag
-                } else {
-                    others
-                };
+                self.settings.flags = if value & 1 == 1 { others | flag } else { others };
             }
             _ => return Outcome::FunctionError,
         }
@@ -413,15 +343,6 @@ impl VirtualMeter {
             Common => matches!(new, Common | Default),
         };
         known && (new != Common || self.make.magnetic_card)
-    }
-}
-
-/// The control field that runs every test.
-fn all_tests(subclass: u8) -> u64 {
-    if subclass == 1 {
-        (1 << 28) - 1
-    } else {
-        (1 << 36) - 1
     }
 }
 

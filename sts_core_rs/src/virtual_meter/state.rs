@@ -29,12 +29,7 @@ impl VirtualMeter {
         state.extend(settings.water_factor.to_be_bytes());
         state.extend(settings.flags.to_be_bytes());
         state.push(u8::from(settings.tampered));
-        state.extend(
-            self.seen
-                .identifiers()
-                .iter()
-                .flat_map(|tid| tid.to_be_bytes()),
-        );
+        state.extend(self.seen.identifiers().iter().flat_map(|tid| tid.to_be_bytes()));
         state
     }
 
@@ -55,13 +50,8 @@ impl VirtualMeter {
         }
         let sgc = u32::from_be_bytes(take(&mut rest)?);
         let [krn, ti, key_type, ken] = take(&mut rest)?;
-        let attributes = KeyAttributes {
-            sgc,
-            krn,
-            ti,
-            key_type: KeyType::from_bits(key_type),
-            ken,
-        };
+        let attributes =
+            KeyAttributes { sgc, krn, ti, key_type: KeyType::from_bits(key_type), ken };
         let mut tenths = [0; 4];
         for register in &mut tenths {
             *register = u64::from_be_bytes(take(&mut rest)?);
@@ -82,13 +72,9 @@ impl VirtualMeter {
         for identifier in &mut identifiers {
             *identifier = u32::from_be_bytes(take(&mut rest)?);
         }
-        let sane = tenths
-            .iter()
-            .all(|&tenths| tenths <= super::REGISTER_MAX_TENTHS)
+        let sane = tenths.iter().all(|&tenths| tenths <= super::REGISTER_MAX_TENTHS)
             && currency.iter().all(|amount| {
-                amount
-                    .checked_abs()
-                    .is_some_and(|size| size <= super::REGISTER_MAX_CURRENCY)
+                amount.checked_abs().is_some_and(|size| size <= super::REGISTER_MAX_CURRENCY)
             });
         if !rest.is_empty() || !sane {
             return Err(StsError::StateMalformed);

@@ -18,9 +18,7 @@ pub(super) enum Seen {
 
 impl TidStore {
     pub(super) fn filled_with(tid: u32) -> Self {
-        Self {
-            identifiers: [tid; TID_STORE_LENGTH],
-        }
+        Self { identifiers: [tid; TID_STORE_LENGTH] }
     }
 
     pub(super) fn from_identifiers(mut identifiers: [u32; TID_STORE_LENGTH]) -> Self {
