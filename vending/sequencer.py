@@ -210,6 +210,8 @@ class Sequencer:
 
     async def _turn(self, fence: Fence) -> None:
         """Vend one batch, or wait for work; either way keep the lease alive."""
+        # Cleared first: what is offered or asked from here on, even during a renewal, is heard.
+        self._work.clear()
         claims = self._take() if self._going.is_set() else []
         if claims:
             self._renewed_at = _monotonic()
@@ -219,7 +221,6 @@ class Sequencer:
             return
         if _monotonic() - self._renewed_at > self._lease.seconds / 3:
             await self._renew(fence)
-        self._work.clear()
         await _at_most(self._lease.seconds / 3, self._work)
 
     def _take(self) -> list[Claim]:
