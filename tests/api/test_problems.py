@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from typing import Any
 
 import asyncpg
 import pytest
@@ -29,7 +30,9 @@ def lines() -> Iterator[list[EventDict]]:
         yield captured
 
 
-async def answered(raised: BaseException, path: str = "/raise/topsecret") -> tuple[int, dict, str]:
+async def answered(
+    raised: BaseException, path: str = "/raise/topsecret"
+) -> tuple[int, dict[str, Any], str]:
     """Return status, problem and text of a handler that raises, over a real socket."""
 
     async def handler(request: web.Request) -> web.Response:

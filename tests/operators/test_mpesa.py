@@ -47,7 +47,7 @@ def raw(member: str, text: str) -> bytes:
 def refused(sent: bytes) -> tuple[str, str]:
     with pytest.raises(NoticeMalformed) as caught:
         mpesa.notice(sent)
-    return caught.value.facts["field"], caught.value.facts["reason"]
+    return str(caught.value.facts["field"]), str(caught.value.facts["reason"])
 
 
 @pytest.mark.parametrize("path", BODIES, ids=lambda path: path.stem)
