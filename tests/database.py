@@ -7,10 +7,12 @@ process loses nothing there, and making and dropping databases takes a tenth of 
 """
 
 import asyncio
+import contextlib
 import itertools
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,11 +22,13 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
-from vending.postgres import embedded, migrate
+from vending.postgres import embedded, migrate, postmaster
 from vending.postgres.embedded import EmbeddedSettings
 
 TEMPLATE = "stima_template"
 
+PREFIX = "stima-cluster-"
+STALE_SECONDS = 3600
 DISK = Path("/tmp")
 MEMORY = Path("/dev/shm")
 MEMORY_BYTES_MIN = 2 * 1024**3
@@ -44,7 +48,9 @@ class Database:
 @contextmanager
 def cluster_directory() -> Iterator[Path]:
     """Yield a new short directory that PostgreSQL's account can enter, removed at the end."""
-    directory = Path(tempfile.mkdtemp(prefix="stima-", dir=_quickest()))
+    parent = _quickest()
+    _sweep(parent, now=time.time())
+    directory = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
     directory.chmod(0o755)
     try:
         yield directory
@@ -70,6 +76,14 @@ def throwaway_cluster() -> Iterator[str]:
             yield dsn
         finally:
             runner.run(cluster.__aexit__(None, None, None))
+
+
+def _sweep(parent: Path, *, now: float) -> None:
+    """Remove what killed test runs left behind: old directories on which nothing runs."""
+    for left in parent.glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):  # another run was quicker, or it is another user's
+            if left.stat().st_mtime < now - STALE_SECONDS and not postmaster.running(left / "data"):
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def _quickest() -> Path:
