@@ -67,7 +67,12 @@ def throwaway_cluster() -> Iterator[str]:
             database=TEMPLATE,
             durable=False,
             shared_buffers_mb=64,
-            options={"wal_buffers": "4MB", "wal_level": "minimal", "max_wal_senders": "0"},
+            options={
+                "wal_buffers": "4MB",
+                "wal_level": "minimal",
+                "max_wal_senders": "0",
+                "dynamic_shared_memory_type": "mmap",
+            },
         )
         cluster = embedded.running(settings)
         dsn = runner.run(cluster.__aenter__())

@@ -9,7 +9,7 @@ then asks for it by its own reference on a new connection.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import asyncpg
 
@@ -23,6 +23,15 @@ else:
     Pool = asyncpg.Pool
 
 T = TypeVar("T")
+
+
+class Session(Protocol):
+    """Whatever can run a statement: a connection, a pool, a `Writer`."""
+
+    async def fetch(self, query: str, /, *args: Any) -> list[asyncpg.Record]:
+        """Run one statement and return its rows."""
+        ...
+
 
 CONNECT_SECONDS_MAX = 2.0
 """A local or same-city PostgreSQL answers in milliseconds; after two seconds it is away."""
