@@ -50,5 +50,6 @@ oldest_waiting_seconds = Gauge(
 sequencer_owner = Gauge("stima_sequencer_owner", "1 while this server owns the vend lease.")
 messages = Counter("stima_messages", "Messages handled by the relay.", ("kind", "result"))
 messages_waiting = Gauge("stima_messages_waiting", "Messages not yet handed to the carrier.")
+ussd_screens = Counter("stima_ussd_screens", "USSD screens answered.", ("screen",))
 delivery_reports = Counter("stima_delivery_reports", "Delivery reports received.", ("status",))
 database_up = Gauge("stima_database_up", "1 while the database answers.")
