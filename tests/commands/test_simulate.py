@@ -1,6 +1,7 @@
 """`vending simulate`: being M-PESA towards a running demo, from another terminal."""
 
 import asyncio
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,14 @@ from vending.simulation import seed
 HOME = seed.homes(1)[0]
 METER = HOME.meter_number
 NOBODYS = "1400000000" + seed.luhn_digit("1400000000")
+GUIDE = Path(__file__).parents[2] / "docs" / "operating" / "try-it.md"
+SIMULATE = ".venv/bin/vending simulate "
+
+
+def guided() -> list[str]:
+    """Return what the guide tells people to type, after `vending simulate`."""
+    lines = GUIDE.read_text(encoding="utf-8").splitlines()
+    return [line.removeprefix(SIMULATE) for line in lines if line.startswith(SIMULATE)]
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +149,29 @@ def test_the_carrier_can_be_put_out_of_temper_and_back(terminal: Terminal) -> No
     assert "refuses" in told
     _, told = terminal.simulate("carrier", "works")
     assert "works" in told
+
+
+def test_the_guide_names_the_first_home(home: Path) -> None:
+    told = GUIDE.read_text(encoding="utf-8")
+    assert f"account {METER}" in told
+    assert HOME.phones[0] in told
+    assert f"pay {NOBODYS} " in told
+    assert len(guided()) > 10
+
+
+@pytest.mark.parametrize("command", guided())
+def test_every_command_of_the_guide_ends_well(terminal: Terminal, command: str) -> None:
+    code, told = terminal.simulate(*shlex.split(command.replace("10000", "200")))
+    terminal.simulate("carrier", "works")
+    assert code == 0, told
+
+
+async def test_the_promises_hold_after_all_that(home: Path, tmp_path: Path) -> None:
+    settings = tmp_path / "stima.toml"
+    settings.write_text(f'[database]\ndata_dir = "{home / "postgres"}"\n')
+    code, told = await ran("audit", "--older-than", "0", "--config", settings)
+    assert code == 0, told
+    assert " 0 broken" in told
 
 
 async def test_without_a_demo_the_sentence_says_how_to_start_one(tmp_path: Path) -> None:

@@ -5,9 +5,12 @@ the next, and serves until it is interrupted. A second start finds everything wh
 """
 
 import asyncio
+import os
 import random
 import secrets
+import shlex
 import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
@@ -34,6 +37,7 @@ from vending.simulation.town import Town
 from vending.simulation.visit import Whereabouts
 
 HISTORY = "operator.jsonl"
+HOME = Path(".stima")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,9 +52,7 @@ class World:
 
 def demo(
     *,
-    home: Annotated[Path, Parameter(help="Directory of the demo: database, keys, meters.")] = Path(
-        ".stima"
-    ),
+    home: Annotated[Path, Parameter(help="Directory of the demo: database, keys, meters.")] = HOME,
     port: Annotated[int, Parameter(help="Port of the server; 0 picks a free one.")] = 8080,
     once: Annotated[bool, Parameter(help="Play the story and end.", negative="")] = False,
 ) -> None:
@@ -91,9 +93,20 @@ async def _serve(narrator: Narrator, *, home: Path, port: int, once: bool, clock
         await play(narrator, running.server.database.dsn, operator, town, customer)
         if once:
             return
-        narrator.show(next_purchase(operator, customer, clock()))
+        elsewhere = "" if home == HOME else f" --home {shlex.quote(str(home))}"
+        narrator.show(
+            next_purchase(operator, customer, clock(), program=_program(), home=elsewhere)
+        )
         town.watch(narrator.reading)
         await narrator.keep_up()
+
+
+def _program() -> str:
+    """Return how this very program is called from the present directory."""
+    program = Path(sys.argv[0])
+    if program.name == "__main__.py":
+        return f"{sys.executable} -m vending"
+    return os.path.relpath(program) if program.is_absolute() else str(program)
 
 
 @asynccontextmanager

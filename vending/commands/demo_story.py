@@ -79,7 +79,8 @@ class Narrator:
     def phone(self, number: str, body: str) -> None:
         """Show a text on a phone's screen."""
         if self._console.is_terminal:
-            self._console.print(Panel(Styled(body), title=number, width=48, border_style="green"))
+            screen = Panel(Styled(body), title=number, width=48, border_style="green")
+            self._console.print(screen, soft_wrap=False)
         else:
             self.say("phone", f"{number}: {body}")
 
@@ -172,11 +173,15 @@ def _tell_operator(narrator: Narrator, sale: Sale) -> None:
             narrator.say("server", f"answers the {call}: {answer.text or answer.status}")
 
 
-def next_purchase(operator: Operator, customer: Home, at: datetime) -> str:
-    """Return the shell command that pays again: M-PESA's confirmation of a new payment."""
+def next_purchase(
+    operator: Operator, customer: Home, at: datetime, *, program: str, home: str
+) -> str:
+    """Return the shell command that pays again: M-PESA's confirmation of a new payment.
+
+    `program` is how `vending` is called from here; `home` is the option that names the demo, or "".
+    """
     payment = operator.take(customer.meter_number, AMOUNT_MINOR, msisdn=customer.phones[0])
     body = pay_bill.fields(payment, shown=operator.line.payer_shown, org_balance_minor=0)
-    pay = f"vending simulate pay {customer.meter_number} 500"
     return "\n".join(
         (
             "",
@@ -186,8 +191,10 @@ def next_purchase(operator: Operator, customer: Home, at: datetime) -> str:
             "    -H 'Content-Type: application/json' \\",
             f"    -d {shlex.quote(json.dumps(body))}",
             "",
-            f"or let M-PESA do it: {pay}",
-            "repeats, reorders, late, forged and malformed ones: vending simulate --help",
+            "or let M-PESA do it; repeats, reorders, late and forged ones are there, too:",
+            "",
+            f"  {program} simulate pay {customer.meter_number} 500{home}",
+            f"  {program} simulate --help",
             "",
             f"Serving since {at:%H:%M} UTC; Ctrl-C stops everything and keeps the data.",
             "",
