@@ -2,6 +2,7 @@
 
 import io
 import random
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -240,3 +241,19 @@ def test_a_rejected_line_is_shown_in_columns_or_else_whole() -> None:
     assert row_as_written(",".join(row.values()).encode(), header) == list(row.values())
     whole = row_as_written(b'1,"2\xff\0', header)
     assert whole == ['1,"2\\xff\\0', *[""] * (len(COLUMNS) - 1)]
+
+
+def _guide() -> str:
+    page = Path(__file__).parents[2] / "docs" / "operating" / "import-meters.md"
+    return page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", [*COLUMNS, *Reason])
+def test_the_guide_explains_every_column_and_every_reason(name: str) -> None:
+    assert f"\n| `{name}` |" in _guide()
+
+
+def test_the_guide_s_example_is_a_good_file() -> None:
+    header, rows = _guide().partition("```csv\n")[2].partition("```")[0].split("\n", 1)
+    result = checked(*rows.splitlines(), header=header.encode())
+    assert (result.rows, result.rejects) == (2, [])

@@ -172,7 +172,8 @@ def _plain_lines(to: Console) -> Callable[[Progress], None]:
 def _tell(result: ImportResult, *, rows: int, seconds: float, per_second: int) -> None:
     console.print(
         f"{rows} rows in {seconds:.1f} s ({per_second} rows/s): {result.added} added, "
-        f"{result.updated} updated, {result.unchanged} unchanged, {result.rejected} rejected"
+        f"{result.updated} updated, {result.unchanged} unchanged, {result.rejected} rejected",
+        soft_wrap=True,
     )
     if result.rejects_path is not None:
         console.print(f"rejected rows and why: {result.rejects_path}", soft_wrap=True)
