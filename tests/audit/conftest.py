@@ -1,0 +1,216 @@
+"""A healthy database: a few payments really stored, really vended, one put right afterwards."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+import sts_core
+
+from tests.builders import SGC, VENDING_KEY, a_meter, a_notice
+from tests.conftest import SettableClock
+from tests.database import Database
+from vending.audit import auditor
+from vending.audit.rule import Finding, Terms
+from vending.claims import Claim
+from vending.ledger.accounts import Chart
+from vending.meters import directory
+from vending.notices import Wording
+from vending.numbering import Numbers
+from vending.payments.inbox import Inbox, Stored
+from vending.payments.payment import Payment, PaymentNotice
+from vending.postgres.pool import Connection
+from vending.postgres.writer import Writer
+from vending.sequencer import Lease, Sequencer
+from vending.tariffs import catalogue
+from vending.tokens.issuer import CoreIssuer
+from vending.vend import Office
+
+WORDING = Wording(
+    utility_name="Test Power",
+    currency_symbol="KSh",
+    help_line="97771",
+    time_zone=ZoneInfo("Africa/Nairobi"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Books:
+    """A database with a history, as its owner sees it, and what the history holds.
+
+    `sold` are payments with a token, the first two for one meter; `moved` was reassigned out of
+    suspense; `owed` is a refund due; `aside` is in quarantine, undecided.
+    """
+
+    db: Connection
+    database: Database
+    now: datetime
+    meter: str
+    sold: tuple[int, ...]
+    moved: int
+    owed: int
+    aside: int
+
+    async def broken(self, *, older_than: timedelta = timedelta(seconds=60)) -> dict[str, Finding]:
+        """Return the findings that do not hold, by the rule's name."""
+        terms = Terms(
+            decided_before=self.now - older_than,
+            paid_at_future=timedelta(minutes=5),
+            paid_at_past=timedelta(days=30),
+        )
+        found = [finding async for finding in auditor.examine(self.db, terms)]
+        return {one.rule.name: one for one in found if not one.holds}
+
+
+@pytest.fixture
+async def books(database: Database, db: Connection, clock: SettableClock) -> Books:
+    meters = [a_meter(), a_meter(language="sw", phones=("+254712000001", "+254712000002"))]
+    for meter in meters:
+        await directory.register(db, meter, now=clock())
+    for text in catalogue.shipped().values():
+        await catalogue.load(db, text, now=clock())
+    office = _office(clock, await catalogue.read(db))
+    clock.advance(minutes=1)
+    first, second = (meter.meter_number for meter in meters)
+
+    sold = await _vended(database, clock, office, [a_notice(account_reference=first),
+        a_notice(account_reference=second, amount_minor=1_234_500)])  # fmt: skip
+    clock.advance(minutes=2)
+    # A month earlier, within what is believed, so it counts there; and one nobody can believe.
+    late = datetime(2026, 10, 31, 20, 0, tzinfo=UTC)
+    ancient = datetime(2011, 1, 1, tzinfo=UTC)
+    more = await _vended(database, clock, office, [a_notice(account_reference=first),
+        a_notice(account_reference=first, paid_at=late),
+        a_notice(account_reference=second, paid_at=ancient)])  # fmt: skip
+    owed, moved = await _vended(
+        database,
+        clock,
+        office,
+        [a_notice(account_reference="no meter"), a_notice(account_reference="0")],
+    )
+    clock.advance(minutes=1)
+    await _reassigned(database, db, clock, office, moved, second)
+    aside = await _set_aside(database, db, clock, office.numbers)
+    clock.advance(hours=1)
+    return Books(
+        db=db, database=database, now=clock(), meter=first,
+        sold=(sold[0], more[0], sold[1], *more[1:]), moved=moved, owed=owed, aside=aside,
+    )  # fmt: skip
+
+
+def _office(clock: SettableClock, tariffs: catalogue.Catalogue) -> Office:
+    ring = sts_core.KeyRing()
+    ring.load(
+        sgc=SGC, krn=1, key_type=2, dkga="04", base_date="14", ken=255,
+        key=bytearray.fromhex(VENDING_KEY),
+    )  # fmt: skip
+    return Office(
+        issuer=CoreIssuer(ring),
+        catalogue=tariffs,
+        chart=Chart(),
+        numbers=Numbers(clock, node=2),
+        wording=WORDING,
+        paid_at_future=timedelta(minutes=5),
+        paid_at_past=timedelta(days=30),
+    )
+
+
+async def _vended(
+    database: Database, clock: SettableClock, office: Office, notices: Sequence[PaymentNotice]
+) -> list[int]:
+    """Store notices as the server does and vend them; return their payments' numbers."""
+    async with _sequencing(database, clock, office) as sequencer:
+        return await _stored(database, clock, office.numbers, notices, sequencer.offer)
+
+
+async def _stored(
+    database: Database,
+    clock: SettableClock,
+    numbers: Numbers,
+    notices: Sequence[PaymentNotice],
+    on_stored: Callable[[Sequence[Payment]], None],
+) -> list[int]:
+    writer = Writer(database.dsn, seconds=5)
+    inbox = Inbox(writer, numbers=numbers, on_stored=on_stored)
+    running = asyncio.create_task(inbox.run())
+    found = [
+        await inbox.store(notice, product="prepaid", received_at=clock()) for notice in notices
+    ]
+    inbox.stop()
+    await running
+    writer.drop()
+    assert all(isinstance(one, Stored) for one in found)
+    return [one.payment_id for one in found]
+
+
+async def _reassigned(
+    database: Database,
+    db: Connection,
+    clock: SettableClock,
+    office: Office,
+    payment_id: int,
+    meter: str,
+) -> None:
+    number = office.numbers.next()
+    await db.execute(
+        "insert into reassignment (reassignment_id, payment_id, meter_number, person, note,"
+        " requested_at) values ($1, $2, $3, 'a person', 'a call', $4)",
+        number, payment_id, meter, clock(),
+    )  # fmt: skip
+    row = await db.fetchrow("select * from payment where payment_id = $1", payment_id)
+    assert row is not None
+    payment = Payment(
+        payment_id=payment_id,
+        notice=a_notice(
+            transaction_id=row["transaction_id"], amount_minor=row["amount_minor"],
+            paid_at=row["paid_at"],
+        ),
+        product="prepaid",
+        received_at=row["received_at"],
+    )  # fmt: skip
+    claim = Claim(payment=payment, reference=meter, reassignment=number)
+    async with _sequencing(database, clock, office) as sequencer:
+        sequencer.offer_swept([claim])
+
+
+async def _set_aside(
+    database: Database, db: Connection, clock: SettableClock, numbers: Numbers
+) -> int:
+    """Leave a payment undecided for a person, as the sequencer does with one it cannot vend."""
+    (payment_id,) = await _stored(database, clock, numbers, [a_notice()], lambda _payments: None)
+    await db.execute(
+        "insert into quarantine (quarantine_id, operator, reason, transaction_id, payment_id,"
+        " payload, digest, detail, received_at)"
+        " select 1, operator, 'cannot_be_vended', transaction_id, payment_id, raw, '\\x00', '',"
+        " received_at from payment where payment_id = $1",
+        payment_id,
+    )
+    return payment_id
+
+
+@asynccontextmanager
+async def _sequencing(
+    database: Database, clock: SettableClock, office: Office
+) -> AsyncIterator[Sequencer]:
+    """Run a sequencer; leaving it finishes what it was given."""
+    writer = Writer(database.dsn, seconds=5)
+    sequencer = Sequencer(
+        writer,
+        lease=Lease(shard=0, owner="test", seconds=30),
+        batch_max=500,
+        open_office=lambda: office,
+        clock=clock,
+        numbers=office.numbers,
+        on_committed=lambda _decided: None,
+    )
+    running = asyncio.create_task(sequencer.run())
+    async with asyncio.timeout(30):
+        while not sequencer.running:
+            await asyncio.sleep(0)
+        yield sequencer
+        sequencer.stop()
+        await running
+    writer.drop()
