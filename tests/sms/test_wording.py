@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests import errors_page
+from vending.errors import Refused
 from vending.sms import gsm7, wording
 from vending.sms.gsm7 import PART_SEPTETS, septets
 
@@ -150,6 +152,11 @@ def test_every_reason_has_words_in_every_language() -> None:
         assert len(told) == len(wording.LANGUAGES)
         general = {wording.refund_reason(language, "") for language in wording.LANGUAGES}
         assert not told & general
+
+
+def test_the_reasons_with_words_are_codes_of_refusals() -> None:
+    codes = {kind.code for kind in errors_page.kinds() if issubclass(kind, Refused)}
+    assert set(wording.known_reasons()) <= codes
 
 
 @given(st.text())

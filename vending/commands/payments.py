@@ -3,18 +3,21 @@
 import asyncio
 from datetime import timedelta
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
 import asyncpg
 import cyclopts
 from cyclopts import Parameter
 from rich.table import Table
 
+from vending import followups
 from vending.clock import system_clock
 from vending.commands import surroundings
 from vending.commands.surroundings import ConfigFile, console
 from vending.config import Config
 from vending.errors import Rejected
 from vending.meters.meter import parse_meter_number
+from vending.notices import Wording
 from vending.numbering import Numbers
 from vending.quantities import energy_text, money_text
 
@@ -27,15 +30,16 @@ WAIT = timedelta(seconds=15)
 """How long a command waits for the server to carry out what it asked."""
 
 FIND = """
-select payment.payment_id, operator, transaction_id, short_code, account_reference, amount_minor,
-       paid_at, received_at, outcome.kind, outcome.reason, outcome.meter_number, outcome.energy_wh,
+select payment.payment_id, payment.operator, payment.transaction_id, payment.short_code,
+       payment.account_reference, payment.amount_minor, payment.paid_at, payment.received_at,
+       outcome.kind, outcome.reason, outcome.meter_number, outcome.energy_wh,
        outcome.tariff_version, outcome.tariff_category, outcome.line_codes, outcome.line_amounts,
        outcome.decided_at, quarantine.reason as quarantined
   from payment
   left join outcome on outcome.payment_id = payment.payment_id
   left join quarantine
     on quarantine.payment_id = payment.payment_id and quarantine.resolved_at is null
- where transaction_id = $1
+ where payment.transaction_id = $1
  order by payment.payment_id
 """
 
@@ -172,6 +176,16 @@ def release(
     console.print("released; the next sweep of a running server tries it again")
 
 
+@app.command
+def resend(transaction_id: str, *, config: ConfigFile = None) -> None:
+    """Send a payment's message again: the same digits, marked as a copy; never another token.
+
+    Goes to the phones registered to the meter, and to the payer where the operator shows it.
+    """
+    count = surroundings.run(_resend(surroundings.settings(config), transaction_id))
+    console.print(f"staged for {count} phone(s); a running server sends it")
+
+
 async def _found(config: Config, transaction_id: str) -> asyncpg.Record:
     async with surroundings.connected(config) as db:
         return await _payment(db, transaction_id)
@@ -205,6 +219,25 @@ async def _reassign(
                 return result
             await asyncio.sleep(0.2)
         return None
+
+
+async def _resend(config: Config, transaction_id: str) -> int:
+    utility = config.utility
+    async with surroundings.connected(config) as db:
+        row = await _payment(db, transaction_id)
+        staged = await followups.resend(
+            db,
+            row["payment_id"],
+            wording=Wording(
+                utility_name=utility.name,
+                currency_symbol=utility.currency_symbol,
+                help_line=utility.help_line,
+                time_zone=ZoneInfo(utility.time_zone),
+            ),
+            numbers=Numbers(system_clock, node=COMMAND_NODE),
+            now=system_clock(),
+        )
+        return len(staged)
 
 
 async def _release(config: Config, transaction_id: str, by: str) -> None:
