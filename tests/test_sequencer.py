@@ -11,6 +11,8 @@ from tests.builders import a_meter, a_payment
 from tests.conftest import SettableClock
 from tests.database import Database
 from tests.offices import an_office
+from vending.claims import Claim
+from vending.lease import Lease
 from vending.meters import directory
 from vending.meters.meter import Meter
 from vending.numbering import Numbers
@@ -19,9 +21,9 @@ from vending.payments.payment import Payment
 from vending.postgres import pool
 from vending.postgres.pool import Connection
 from vending.postgres.writer import Writer
-from vending.sequencer import SIDELINED_SHARE, Lease, Sequencer
+from vending.sequencer import SIDELINED_SHARE, Sequencer
 from vending.sweep import Sweep
-from vending.vend import Claim, Office
+from vending.vend import Office
 
 ADD_PAYMENT = "insert into payment values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
 COUNT_OUTCOMES = "select count(*) from outcome"
@@ -70,7 +72,7 @@ class Yard:
         ready = an_office(self.clock)
         sequencer = Sequencer(
             Writer(self.database.dsn, seconds=5.0),
-            lease=Lease(shard=0, owner=owner, seconds=lease_seconds),
+            lease_wanted=Lease(shard=0, owner=owner, seconds=lease_seconds),
             batch_max=batch_max,
             open_office=office or (lambda: ready),
             clock=self.clock,

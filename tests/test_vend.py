@@ -12,15 +12,16 @@ from tests.builders import SGC, a_meter, a_meter_number, a_payment
 from tests.conftest import SettableClock
 from tests.database import Database
 from tests.offices import a_ring, an_office
-from vending.batch import Fence, Fenced
+from vending.claims import Claim
+from vending.lease import Fence, Fenced
 from vending.meters import directory
-from vending.meters.meter import Meter
+from vending.meters.meter import Meter, MeterNumberMalformed
 from vending.payments.outcomes import Outcome
-from vending.payments.payment import OutcomeKind, PayerKind, Payment
+from vending.payments.payment import NoticeConflicts, OutcomeKind, PayerKind, Payment
 from vending.postgres.pool import Connection
 from vending.postgres.writer import Writer
 from vending.tokens.issuer import CoreIssuer, Order, Token, TokenRefused
-from vending.vend import Claim, Office, TokenDiffers, vend
+from vending.vend import Office, Result, TokenDiffers, vend
 
 FENCE = Fence(shard=0, owner="test", epoch=1, lease_seconds=10)
 
@@ -64,6 +65,14 @@ class Counter:
     async def vend(
         self, claims: Sequence[Claim], *, office: Office | None = None, fence: Fence = FENCE
     ) -> list[Outcome]:
+        results = await self.results(claims, office=office, fence=fence)
+        outcomes = [one for one in results if isinstance(one, Outcome)]
+        assert outcomes == results
+        return outcomes
+
+    async def results(
+        self, claims: Sequence[Claim], *, office: Office | None = None, fence: Fence = FENCE
+    ) -> list[Result]:
         return await vend(
             self.writer, claims, fence=fence, office=office or self.office, now=self.clock()
         )
@@ -439,3 +448,53 @@ async def test_no_error_or_repr_of_the_story_shows_digits_or_phones(counter: Cou
     shown = repr(outcomes) + repr(payment) + repr(meter)
     assert not re.search(r"[0-9]{20}", shown)
     assert "2547" not in shown
+
+
+def _sale(payment: Payment) -> Claim:
+    return _claim(payment, stored=False)
+
+
+async def test_a_direct_sale_stores_payment_and_token_together(
+    counter: Counter, db: Connection
+) -> None:
+    meter = a_meter()
+    await counter.has(meter)
+    payment = a_payment(account_reference=meter.meter_number)
+    (sold,) = await counter.results([_sale(payment)])
+    assert isinstance(sold, Outcome)
+    assert await db.fetchval("select payment_id from payment") == sold.payment_id
+
+
+async def test_a_direct_sale_that_buys_nothing_leaves_no_trace(counter: Counter) -> None:
+    payment = a_payment(account_reference="12345")
+    (refused,) = await counter.results([_sale(payment)])
+    assert isinstance(refused, MeterNumberMalformed)
+    assert await counter.untouched()
+    assert not await counter.db.fetchval("select count(*) from payment")
+
+
+async def test_a_direct_sale_that_comes_again_gets_its_first_outcome(counter: Counter) -> None:
+    meter = a_meter()
+    await counter.has(meter)
+    payment = a_payment(account_reference=meter.meter_number)
+    copies = [replace(payment, payment_id=payment.payment_id + step) for step in range(3)]
+    first, second = await counter.results([_sale(copies[0]), _sale(copies[1])])
+    (third,) = await counter.results([_sale(copies[2])])
+    assert isinstance(first, Outcome)
+    assert first == second == third
+
+
+async def test_a_direct_sales_reference_is_good_for_one_sale_only(counter: Counter) -> None:
+    meter = a_meter()
+    await counter.has(meter)
+    payment = a_payment(account_reference=meter.meter_number)
+    other = replace(payment.notice, amount_minor=60_000)
+    liars = [
+        replace(payment, payment_id=payment.payment_id + step, notice=other) for step in (1, 2)
+    ]
+    first, second = await counter.results([_sale(payment), _sale(liars[0])])
+    (third,) = await counter.results([_sale(liars[1])])
+    assert isinstance(first, Outcome)
+    assert isinstance(second, NoticeConflicts)
+    assert isinstance(third, NoticeConflicts)
+    assert await counter.db.fetchval("select count(*) from outcome") == 1

@@ -10,7 +10,7 @@ from datetime import datetime
 
 import asyncpg
 
-from vending.errors import Unavailable
+from vending.lease import Fence, Fenced
 from vending.ledger import journal
 from vending.ledger.accounts import Chart
 from vending.ledger.entry import Entry
@@ -18,12 +18,14 @@ from vending.meters import state
 from vending.meters.meter import MeterState
 from vending.outbox import message
 from vending.outbox.message import Message
-from vending.payments import outcomes
+from vending.payments import outcomes, rows
 from vending.payments.outcomes import Outcome
+from vending.payments.payment import Payment
 from vending.postgres.writer import Writer
 
 _FENCE_PARAMETERS = 4
-_OUTCOMES_AT = _FENCE_PARAMETERS + 1
+_PAYMENTS_AT = _FENCE_PARAMETERS + 1
+_OUTCOMES_AT = _PAYMENTS_AT + rows.PARAMETERS
 _ENTRIES_AT = _OUTCOMES_AT + outcomes.PARAMETERS
 _MESSAGES_AT = _ENTRIES_AT + journal.PARAMETERS
 _STATES_AT = _MESSAGES_AT + message.INSERT_COLUMNS
@@ -38,6 +40,7 @@ with fence as (
        set batches = batches + 1, expires_at = clock_timestamp() + make_interval(secs => $4)
      where shard = $1 and owner = $2 and epoch = $3
     returning shard
+), paid as ({rows.insert_payments(_PAYMENTS_AT)}
 ), decided as ({outcomes.insert_outcomes(_OUTCOMES_AT)}
 ), booked as ({journal.insert_entries(_ENTRIES_AT)}
 ), told as ({message.insert_messages(_MESSAGES_AT)}
@@ -54,33 +57,16 @@ select 1 / count(*) as owned from fence
 """  # noqa: S608 -- composed of our own constants
 
 
-class Fenced(Unavailable):
-    """Another server has taken over the right to write vends; this one has written nothing.
-
-    Nothing is lost: the other one does the work. This server waits as a stand-by.
-    """
-
-    code = "fenced"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fence:
-    """The right to write vends: a shard, who owns it, since which epoch, and for how long."""
-
-    shard: int
-    owner: str
-    epoch: int
-    lease_seconds: int
-
-
 @dataclass(slots=True, kw_only=True)
 class Changes:
     """Everything a batch changes.
 
-    `states` holds the last state of each meter it touched, `repaid` (meter number, debt, cents),
-    and `reassigned` the requests it settles with what came of them.
+    `payments` are those that are stored with their outcome, not before it. `states` holds the last
+    state of each meter it touched, `repaid` (meter number, debt, cents), and `reassigned` the
+    requests it settles with what came of them.
     """
 
+    payments: list[Payment] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
@@ -101,6 +87,7 @@ async def write(db: Writer, changes: Changes, *, fence: Fence, chart: Chart) -> 
         await db.fetch(
             WRITE,
             fence.shard, fence.owner, fence.epoch, fence.lease_seconds,
+            *rows.columns(changes.payments),
             *outcomes.columns(changes.outcomes),
             *journal.columns(changes.entries, chart),
             *message.columns(changes.messages),

@@ -12,13 +12,13 @@ from asyncpg import Record
 from vending import notices
 from vending.errors import Refused, Rejected
 from vending.meters import directory
-from vending.postgres.pool import Session
 from vending.meters.meter import Meter, parse_meter_number
 from vending.notices import ENERGY, Wording
 from vending.numbering import Numbers
 from vending.outbox import message
 from vending.outbox.message import Message, MessageKind
 from vending.payments.payment import OutcomeKind, PayerKind, Payment, PaymentNotice
+from vending.postgres.pool import Session
 from vending.sms import wording as words
 
 # The message takes the payment's own number, so that a second one has nowhere to go.

@@ -14,17 +14,19 @@ import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
-from vending import log, metrics
-from vending.batch import Fence, Fenced
+from vending import lease, log, metrics
+from vending.claims import Claim
 from vending.clock import Clock
+from vending.errors import Unavailable, VendingError
+from vending.lease import Fence, Fenced, Lease
 from vending.numbering import Numbers
 from vending.payments.outcomes import Outcome
 from vending.payments.payment import Payment
 from vending.postgres.writer import DatabaseAway, Writer
-from vending.vend import Claim, Office, vend
+from vending.vend import Office, Result, vend
 
 FRESH_MAX = 20_000
 """Payments held in memory as they arrive: two seconds of work. The rest waits in the database."""
@@ -38,27 +40,6 @@ SIDELINED_SHARE = 0.3
 AWAY_SECONDS = 0.25
 """Pause before the database is asked again: long enough not to spin, short against a payer."""
 
-# Taken when it is free or was ours before a restart; a live owner keeps it by every batch.
-TAKE_LEASE = """
-insert into sequencer_lease as lease (shard, owner, epoch, expires_at)
-values ($1, $2, 1, clock_timestamp() + make_interval(secs => $3))
-on conflict (shard) do update
-   set owner = excluded.owner, epoch = lease.epoch + 1, expires_at = excluded.expires_at
- where lease.expires_at < clock_timestamp() or ($4 and lease.owner = excluded.owner)
-returning epoch
-"""
-
-RENEW_LEASE = """
-update sequencer_lease set expires_at = clock_timestamp() + make_interval(secs => $4)
- where shard = $1 and owner = $2 and epoch = $3
-returning epoch
-"""
-
-GIVE_UP_LEASE = """
-update sequencer_lease set expires_at = clock_timestamp()
- where shard = $1 and owner = $2 and epoch = $3
-"""
-
 PUT_ASIDE = """
 insert into quarantine (quarantine_id, operator, reason, transaction_id, payment_id, payload,
                         digest, detail, received_at)
@@ -67,13 +48,14 @@ on conflict (operator, digest) do nothing
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lease:
-    """Which shard this server wants to own, under what name, and for how long at a time."""
+class SaleUnavailable(Unavailable):
+    """The sale could not be made now, or its outcome is not known here.
 
-    shard: int
-    owner: str
-    seconds: int
+    Ask again by the same reference: a sale that was made is answered with its token, never made
+    twice.
+    """
+
+    code = "sale_unavailable"
 
 
 class Sequencer:
@@ -87,7 +69,7 @@ class Sequencer:
         self,
         writer: Writer,
         *,
-        lease: Lease,
+        lease_wanted: Lease,
         batch_max: int,
         open_office: Callable[[], Office],
         clock: Clock,
@@ -95,7 +77,7 @@ class Sequencer:
         on_committed: Callable[[Sequence[Outcome]], None],
     ) -> None:
         self._writer = writer
-        self._lease = lease
+        self._lease = lease_wanted
         self._batch_max = batch_max
         self._open_office = open_office
         self._clock = clock
@@ -103,6 +85,7 @@ class Sequencer:
         self._on_committed = on_committed
         self._fresh: deque[Claim] = deque()
         self._sidelined: deque[Claim] = deque()
+        self._answers: dict[int, asyncio.Future[Result]] = {}
         self._held: set[tuple[int, int | None]] = set()
         self._fence: Fence | None = None
         self._work = asyncio.Event()
@@ -144,6 +127,30 @@ class Sequencer:
             claim = Claim(payment=payment, reference=payment.notice.account_reference)
             self._hold(claim, self._fresh)
         self._work.set()
+
+    async def sell(self, payment: Payment) -> Outcome:
+        """Vend a payment that is not stored yet, and return its outcome once that is committed.
+
+        Payment, token and entry are one transaction; a reference that comes again gets its first
+        outcome. Raises Refused when the sale cannot happen (then nothing is stored),
+        NoticeConflicts when the reference was used for something else, and SaleUnavailable when
+        this server cannot say: ask again by the same reference.
+        """
+        if not self.running or self._stopping:
+            raise SaleUnavailable(why="this server does not vend now")
+        number = payment.payment_id
+        answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._answers[number] = answer
+        reference = payment.notice.account_reference
+        self._hold(Claim(payment=payment, reference=reference, stored=False), self._fresh)
+        self._work.set()
+        try:
+            result = await answer
+        finally:
+            self._answers.pop(number, None)
+        if isinstance(result, VendingError):
+            raise result
+        return result
 
     def offer_swept(self, claims: Iterable[Claim]) -> None:
         """Hand over what the sweep found undecided, and requests to reassign."""
@@ -191,22 +198,16 @@ class Sequencer:
             self._lose(fault)
 
     async def _wait_for_lease(self) -> None:
-        lease = self._lease
-        rows = await self._writer.fetch(
-            TAKE_LEASE, lease.shard, lease.owner, lease.seconds, self._first_try
-        )
+        fence = await lease.take(self._writer, self._lease, restarted=self._first_try)
         self._first_try = False
         metrics.database_up.set(1)
-        self._standing_by = not rows
-        if rows:
-            epoch = rows[0]["epoch"]
-            self._fence = Fence(
-                shard=lease.shard, owner=lease.owner, epoch=epoch, lease_seconds=lease.seconds
-            )
-            metrics.sequencer_owner.set(1)
-            self._log.info("this server vends", shard=lease.shard, epoch=epoch)
+        self._standing_by = fence is None
+        if fence is None:
+            await _at_most(self._lease.seconds / 4, self._stop_asked)
             return
-        await _at_most(lease.seconds / 4, self._stop_asked)
+        self._fence = fence
+        metrics.sequencer_owner.set(1)
+        self._log.info("this server vends", shard=fence.shard, epoch=fence.epoch)
 
     async def _turn(self, fence: Fence) -> None:
         """Vend one batch, or wait for work; either way keep the lease alive."""
@@ -255,13 +256,19 @@ class Sequencer:
             else:
                 self._done(part, decided, decided_at=now)
 
-    def _done(self, claims: list[Claim], decided: list[Outcome], *, decided_at: datetime) -> None:
+    def _done(self, claims: list[Claim], results: list[Result], *, decided_at: datetime) -> None:
         metrics.batch_payments.observe(len(claims))
         now = self._clock()
-        for claim, outcome in zip(claims, decided, strict=True):
+        decided = []
+        for claim, result in zip(claims, results, strict=True):
             self._held.discard(_identity(claim))
-            if outcome.decided_at == decided_at:  # not one that had been decided before
-                metrics.outcomes.labels(str(outcome.kind), outcome.reason or "").inc()
+            self._answer(claim, result)
+            if isinstance(result, VendingError):
+                metrics.outcomes.labels("nothing_sold", result.code).inc()
+                continue
+            decided.append(result)
+            if result.decided_at == decided_at:  # not one that had been decided before
+                metrics.outcomes.labels(str(result.kind), result.reason or "").inc()
                 waited = (now - claim.payment.received_at).total_seconds()
                 metrics.vend_seconds.observe(max(0.0, waited))
         metrics.waiting_payments.set(len(self._held))
@@ -269,6 +276,11 @@ class Sequencer:
 
     async def _put_aside(self, claim: Claim, fault: Exception, *, now: datetime) -> None:
         """Keep a payment that cannot be vended for a person, and let the others pass."""
+        if not claim.stored:
+            self._held.discard(_identity(claim))
+            self._answer(claim, SaleUnavailable(why=type(fault).__name__))
+            self._log.error("a direct sale cannot be made", fault=type(fault).__name__)
+            return
         notice = claim.payment.notice
         number = claim.payment.payment_id
         try:
@@ -296,6 +308,14 @@ class Sequencer:
             detail=str(fault),
         )
 
+    def _answer(self, claim: Claim, result: Result | SaleUnavailable) -> None:
+        answer = self._answers.get(claim.payment.payment_id)
+        if answer is not None and not answer.done():
+            if isinstance(result, SaleUnavailable):
+                answer.set_exception(result)
+            else:
+                answer.set_result(result)
+
     def _put_back(self, *parts: list[Claim]) -> None:
         """Keep claims whose batch may or may not be committed, first in their lane."""
         for part in parts:
@@ -308,13 +328,9 @@ class Sequencer:
             lane.append(claim)
 
     async def _renew(self, fence: Fence) -> None:
-        rows = await self._writer.fetch(
-            RENEW_LEASE, fence.shard, fence.owner, fence.epoch, fence.lease_seconds
-        )
+        await lease.renew(self._writer, fence)
         metrics.database_up.set(1)
         self._renewed_at = _monotonic()
-        if not rows:
-            raise Fenced(owner=fence.owner, epoch=fence.epoch)
 
     def _lose(self, fault: Fenced) -> None:
         """Stand by: the new owner's sweep finds what this server still held."""
@@ -322,6 +338,8 @@ class Sequencer:
         metrics.sequencer_owner.set(0)
         self._fence = None
         self._standing_by = True
+        for claim in (*self._fresh, *self._sidelined):
+            self._answer(claim, SaleUnavailable(why="another server vends now"))
         self._fresh.clear()
         self._sidelined.clear()
         self._held.clear()
@@ -331,7 +349,7 @@ class Sequencer:
             fence, self._fence = self._fence, None
             metrics.sequencer_owner.set(0)
             try:
-                await self._writer.fetch(GIVE_UP_LEASE, fence.shard, fence.owner, fence.epoch)
+                await lease.give_up(self._writer, fence)
             except DatabaseAway:
                 self._log.info("the lease runs out by itself")
 

@@ -25,6 +25,7 @@ from vending.api.doors import Doors
 from vending.clock import Clock, system_clock
 from vending.config import Config
 from vending.errors import VendingError
+from vending.lease import Lease
 from vending.ledger.accounts import Chart
 from vending.notices import Wording
 from vending.numbering import Numbers
@@ -36,7 +37,7 @@ from vending.postgres import database, migrate, pool
 from vending.postgres.database import Database
 from vending.postgres.pool import Pool
 from vending.postgres.writer import Writer
-from vending.sequencer import Lease, Sequencer
+from vending.sequencer import Sequencer
 from vending.sms.gateway import AfricasTalkingGateway, FileGateway, Gateway
 from vending.sweep import Sweep
 from vending.tariffs import catalogue
@@ -272,7 +273,7 @@ def _sequencer(
 
     sequencer = Sequencer(
         Writer(base.dsn, seconds=VEND_COMMIT_SECONDS),
-        lease=Lease(
+        lease_wanted=Lease(
             shard=SHARD,
             owner=f"{socket.gethostname()}:{config.server.node}",
             seconds=config.vend.lease_seconds,

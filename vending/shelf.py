@@ -10,7 +10,6 @@ from contextlib import suppress
 import msgspec
 
 from vending.meters import directory
-from vending.meters.directory import Reader
 from vending.meters.meter import (
     DebtRecord,
     Meter,
@@ -19,6 +18,7 @@ from vending.meters.meter import (
     MeterUnknown,
     parse_meter_number,
 )
+from vending.postgres.pool import Session
 from vending.tariffs.quote import Debt, Quote, Usage
 
 
@@ -68,7 +68,7 @@ class Shelf:
         )
 
 
-async def read(db: Reader, references: Iterable[str]) -> Shelf:
+async def read(db: Session, references: Iterable[str]) -> Shelf:
     """Return the shelf of the meters that these references name; what names no meter is left out.
 
     One read for the meters, and one more for debts when any of them has some.

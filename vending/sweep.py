@@ -13,12 +13,12 @@ from datetime import datetime, timedelta
 import asyncpg
 
 from vending import log, metrics
+from vending.claims import Claim
 from vending.clock import Clock
 from vending.numbering import EPOCH, first_at
 from vending.payments.payment import PayerKind, Payment, PaymentNotice
 from vending.postgres.pool import DatabaseUnavailable, Pool
 from vending.sequencer import Sequencer
-from vending.vend import Claim
 
 FOUND_MAX = 1_000
 """Payments in one read: a few milliseconds of the database's time."""

@@ -11,9 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from vending import batch, notices, shelf
-from vending.batch import Changes, Fence
+from vending import batch, claims, notices, shelf
+from vending.batch import Changes
+from vending.claims import Claim
 from vending.errors import Inconsistent, Refused
+from vending.lease import Fence
 from vending.ledger import entry
 from vending.ledger.accounts import Chart
 from vending.ledger.entry import Entry
@@ -25,6 +27,7 @@ from vending.payments import outcomes
 from vending.payments.outcomes import Outcome
 from vending.payments.payment import (
     LEGAL_CHANGES,
+    NoticeConflicts,
     OutcomeKind,
     Payment,
     ShortCodeUnknown,
@@ -63,21 +66,6 @@ class Office:
     paid_at_past: timedelta
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
-    """A payment whose turn has come, and the meter it is to buy for, as it was typed.
-
-    `reassignment` is the number of the request that moves a refund due to another meter, None for
-    the payment's own first decision. `doubtful` means that it may have been decided already: it
-    was found by the sweep, or its batch failed.
-    """
-
-    payment: Payment
-    reference: str
-    reassignment: int | None = None
-    doubtful: bool = False
-
-
 @dataclass(frozen=True, slots=True)
 class Approved:
     """A payment that buys: for which meter, what, and under which token identifier."""
@@ -97,23 +85,30 @@ class Declined:
     meter: Meter | None
 
 
+Result = Outcome | Refused | NoticeConflicts
+"""What a claim is answered with. A stored payment always has an outcome; a direct sale that buys
+nothing is refused, and one whose reference was used for something else conflicts."""
+
+
 async def vend(
-    db: Writer, claims: Sequence[Claim], *, fence: Fence, office: Office, now: datetime
-) -> list[Outcome]:
+    db: Writer, waiting: Sequence[Claim], *, fence: Fence, office: Office, now: datetime
+) -> list[Result]:
     """Turn claimed payments into tokens that customers can key in, or into refunds due.
 
-    Returns the outcome of every claim, in order, once they are committed; a claim that had been
+    Returns the result of every claim, in order, once they are committed; a claim that had been
     decided before keeps that outcome. Raises Fenced and DatabaseAway; any other error means that
     something in the batch cannot be written, and that nothing was.
     """
-    before = await outcomes.read(db, [_number(one) for one in claims if one.doubtful])
-    open_claims = [claim for claim in claims if _open(claim, before)]
-    meters = await shelf.read(db, [claim.reference for claim in open_claims])
+    known, conflicts = await claims.recognised(db, waiting)
+    before = await outcomes.read(db, [_number(one) for one in known if one.doubtful])
+    open_claims = [one for one in claims.each_once(known, conflicts) if _open(one, before)]
+    meters = await shelf.read(db, [one.reference for one in open_claims])
 
     sales, declined, stock = _sell(open_claims, meters, office=office, now=now)
-    refused = [one for one in declined if one.claim.reassignment is None]
+    refused = [one for one in declined if one.claim.stored and one.claim.reassignment is None]
 
     changes = Changes(
+        payments=[sale.claim.payment for sale, _ in sales if not sale.claim.stored],
         outcomes=[outcome_of(*sale, now=now) for sale in sales]
         + [refund_of(one, now=now) for one in refused],
         entries=[sale_entry(sale, now=now) for sale, _ in sales]
@@ -125,9 +120,13 @@ async def vend(
         settled_at=now,
     )
     after = before | {one.payment_id: one for one in changes.outcomes}
-    changes.reassigned = _reassigned(claims, declined, after)
+    changes.reassigned = _reassigned(known, declined, after)
     await batch.write(db, changes, fence=fence, chart=office.chart)
-    return [after[_number(claim)] for claim in claims]
+    reasons = {_number(one.claim): one.reason for one in declined}
+    return [
+        conflicts.get(_number(one)) or after.get(_number(one)) or reasons[_number(one)]
+        for one in known
+    ]
 
 
 def decide(claim: Claim, *, meters: Shelf, office: Office, now: datetime) -> Approved | Declined:
@@ -222,7 +221,7 @@ def suspense_entry(declined: Declined, *, now: datetime) -> Entry:
 
 
 def _sell(
-    claims: Iterable[Claim],
+    open_claims: Iterable[Claim],
     meters: Shelf,
     *,
     office: Office,
@@ -238,7 +237,7 @@ def _sell(
         stock = meters.afresh()
         approved: list[Approved] = []
         declined: list[Declined] = []
-        for claim in claims:
+        for claim in open_claims:
             if _number(claim) in refusals:
                 declined.append(Declined(claim, refusals[_number(claim)], None))
                 continue
@@ -312,13 +311,13 @@ def _open(claim: Claim, before: Mapping[int, Outcome]) -> bool:
 
 
 def _reassigned(
-    claims: Iterable[Claim], declined: Iterable[Declined], after: Mapping[int, Outcome]
+    known: Iterable[Claim], declined: Iterable[Declined], after: Mapping[int, Outcome]
 ) -> list[tuple[int, str]]:
     """Return what came of each request to reassign: the outcome's kind, or why it was refused."""
     refused = {_number(one.claim): one.reason.code for one in declined}
     return [
         (claim.reassignment, refused.get(_number(claim), str(after[_number(claim)].kind)))
-        for claim in claims
+        for claim in known
         if claim.reassignment is not None
     ]
 

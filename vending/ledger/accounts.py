@@ -6,9 +6,8 @@ operator holds for us, ``suspense:refund_due`` what we owe payers; ``revenue:...
 """
 
 from collections.abc import Iterable
-from typing import Any, Protocol
 
-from asyncpg import Record
+from vending.postgres.pool import Session
 
 READ_ACCOUNTS = "select account_id, code from account"
 
@@ -18,21 +17,13 @@ insert into account (code) select unnest($1::text[]) on conflict (code) do nothi
 """
 
 
-class Connection(Protocol):
-    """Whatever can run a statement."""
-
-    async def fetch(self, query: str, *args: Any) -> list[Record]:
-        """Run a statement and return its rows."""
-        ...
-
-
 class Chart:
     """The numbers of the accounts this process has met; opens an account at its first use."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
 
-    async def open(self, db: Connection, codes: Iterable[str]) -> None:
+    async def open(self, db: Session, codes: Iterable[str]) -> None:
         """Make sure every code has a number, opening accounts that do not exist yet."""
         missing = sorted(set(codes).difference(self._numbers))
         if missing:

@@ -6,12 +6,12 @@ Reads take many numbers and make one indexed read of them. `db` is an asyncpg co
 from collections.abc import Sequence
 from datetime import datetime
 from operator import itemgetter
-from typing import Any, Protocol
 
 from asyncpg import Record, UniqueViolationError
 
 from vending.errors import Rejected
 from vending.meters.meter import DebtRecord, Meter, MeterRemoved, MeterState, MeterUnknown
+from vending.postgres.pool import Session
 
 
 class MeterExists(Rejected):
@@ -21,14 +21,6 @@ class MeterExists(Rejected):
     """
 
     code = "meter_exists"
-
-
-class Reader(Protocol):
-    """An asyncpg connection or pool: whatever can run a query."""
-
-    async def fetch(self, query: str, *args: Any) -> list[Record]:
-        """Run a query and return its rows."""
-        ...
 
 
 FIND = """
@@ -98,13 +90,13 @@ def _meter(row: Record) -> Meter:
     )  # fmt: skip
 
 
-async def find(db: Reader, numbers: Sequence[str]) -> dict[str, Meter]:
+async def find(db: Session, numbers: Sequence[str]) -> dict[str, Meter]:
     """Return the meters of these numbers by number; unknown numbers are absent."""
     return {row[0]: _meter(row) for row in await db.fetch(FIND, numbers)}
 
 
 async def find_with_state(
-    db: Reader, numbers: Sequence[str]
+    db: Session, numbers: Sequence[str]
 ) -> dict[str, tuple[Meter, MeterState]]:
     """Return record and state of these meters by number; unknown numbers are absent.
 
@@ -131,7 +123,7 @@ async def find_with_state(
     return found
 
 
-async def debts(db: Reader, numbers: Sequence[str]) -> dict[str, tuple[DebtRecord, ...]]:
+async def debts(db: Session, numbers: Sequence[str]) -> dict[str, tuple[DebtRecord, ...]]:
     """Return the debts with a balance of these meters, first to be paid first; none: absent."""
     owed: dict[str, list[DebtRecord]] = {}
     for row in await db.fetch(DEBTS, numbers):
@@ -139,12 +131,12 @@ async def debts(db: Reader, numbers: Sequence[str]) -> dict[str, tuple[DebtRecor
     return {number: tuple(records) for number, records in owed.items()}
 
 
-async def of_phone(db: Reader, phone: str) -> list[Meter]:
+async def of_phone(db: Session, phone: str) -> list[Meter]:
     """Return the meters in service registered to a phone (E.164), by number."""
     return [_meter(row) for row in await db.fetch(OF_PHONE, phone)]
 
 
-async def register(db: Reader, meter: Meter, *, now: datetime) -> None:
+async def register(db: Session, meter: Meter, *, now: datetime) -> None:
     """Add one meter and its fresh state. Raises MeterExists when its number is taken."""
     try:
         await db.fetch(
@@ -156,17 +148,17 @@ async def register(db: Reader, meter: Meter, *, now: datetime) -> None:
         raise MeterExists(meter_number=meter.meter_number) from None
 
 
-async def block(db: Reader, meter_number: str, *, now: datetime) -> None:
+async def block(db: Session, meter_number: str, *, now: datetime) -> None:
     """Stop sales to a meter. Raises MeterUnknown, or MeterRemoved for one out of service."""
     await _set_status(db, meter_number, "blocked", now)
 
 
-async def unblock(db: Reader, meter_number: str, *, now: datetime) -> None:
+async def unblock(db: Session, meter_number: str, *, now: datetime) -> None:
     """Let a blocked meter buy again. Raises MeterUnknown, or MeterRemoved."""
     await _set_status(db, meter_number, "active", now)
 
 
-async def _set_status(db: Reader, meter_number: str, status: str, now: datetime) -> None:
+async def _set_status(db: Session, meter_number: str, status: str, now: datetime) -> None:
     if await db.fetch(SET_STATUS, meter_number, status, now):
         return
     if await find(db, [meter_number]):

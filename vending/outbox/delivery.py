@@ -9,12 +9,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Protocol
-
-from asyncpg import Record
 
 from vending.outbox.message import Answer, Message, SendResult, bucket_of
 from vending.outbox.pacing import Pace, wait_after
+from vending.postgres.pool import Session
 
 _FAILURE_LETTERS_MAX = 200
 _GATEWAY_ID_LETTERS_MAX = 200
@@ -28,14 +26,6 @@ class MessageState(StrEnum):
     DELIVERED = "delivered"
     FAILED = "failed"
     GIVEN_UP = "given_up"
-
-
-class Reader(Protocol):
-    """Whatever runs a statement and returns its rows: a Writer, a connection, a pool."""
-
-    async def fetch(self, query: str, /, *args: Any) -> list[Record]:
-        """Run one statement."""
-        ...
 
 
 # A share from each end: the newest are people standing at a dark meter now, the oldest have
@@ -132,7 +122,7 @@ class Settlement:
 
 
 async def claim(
-    db: Reader, *, buckets: Sequence[int], now: datetime, until: datetime, newest: int, oldest: int
+    db: Session, *, buckets: Sequence[int], now: datetime, until: datetime, newest: int, oldest: int
 ) -> list[Claimed]:
     """Claim due messages until an instant: at most so many of the newest and of the oldest.
 
@@ -157,7 +147,7 @@ async def claim(
     return sorted(claimed, key=lambda one: one.message.message_id)
 
 
-async def mark(db: Reader, settlements: Iterable[Settlement]) -> None:
+async def mark(db: Session, settlements: Iterable[Settlement]) -> None:
     """Write down how tries went, all in one statement."""
     told = list(settlements)
     await db.fetch(
@@ -219,7 +209,7 @@ def returned(
     )
 
 
-async def waiting(db: Reader, buckets: Sequence[int]) -> int:
+async def waiting(db: Session, buckets: Sequence[int]) -> int:
     """Return how many messages have not yet been handed to the carrier."""
     rows = await db.fetch(COUNT_WAITING, list(buckets))
     count: int = rows[0][0]
@@ -227,7 +217,7 @@ async def waiting(db: Reader, buckets: Sequence[int]) -> int:
 
 
 async def report(
-    db: Reader, gateway_id: str, *, delivered: bool, failure: str | None, now: datetime
+    db: Session, gateway_id: str, *, delivered: bool, failure: str | None, now: datetime
 ) -> bool:
     """Take the carrier's final word on a message; return whether we know the message.
 

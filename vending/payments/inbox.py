@@ -16,7 +16,9 @@ import asyncpg
 from vending import log, metrics
 from vending.errors import Unavailable
 from vending.numbering import Numbers
-from vending.payments.payment import PayerKind, Payment, PaymentNotice
+from vending.payments import rows
+from vending.payments.payment import Payment, PaymentNotice
+from vending.payments.rows import Key
 from vending.postgres.writer import DatabaseAway, Writer
 
 BATCH_MAX = 500
@@ -28,24 +30,13 @@ WAITING_MAX = 20_000
 STORE_SECONDS = 3.0
 """An operator stops listening after five to eight seconds; by then it must have our refusal."""
 
-# The unique (operator, transaction_id) is what makes a repeat a repeat.
-STORE = """
-insert into payment (payment_id, operator, transaction_id, short_code, product,
-                     account_reference, amount_minor, paid_at, received_at, payer, payer_kind, raw)
-select * from unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[],
-                     $6::text[], $7::bigint[], $8::timestamptz[], $9::timestamptz[],
-                     $10::text[], $11::text[], $12::bytea[])
+STORE = (
+    rows.insert_payments(1)
+    + """
 on conflict (operator, transaction_id) do nothing
 returning payment_id
 """
-
-READ_KNOWN = """
-select payment.payment_id, operator, transaction_id, short_code, account_reference, amount_minor,
-       paid_at
-  from payment
-  join unnest($1::text[], $2::text[]) as asked (operator, transaction_id)
- using (operator, transaction_id)
-"""
+)
 
 QUARANTINE = """
 insert into quarantine (quarantine_id, operator, reason, transaction_id, payload, digest, detail,
@@ -224,10 +215,9 @@ class Inbox:
 
     async def _found(self, batch: list[_Call]) -> list[Found]:
         payments = [call.payment for call in batch]
-        rows = await self._writer.fetch(STORE, *_columns(payments))
-        stored = {row["payment_id"] for row in rows}
-        known = {(p.notice.operator, p.notice.transaction_id): p for p in payments
-                 if p.payment_id in stored}  # fmt: skip
+        returned = await self._writer.fetch(STORE, *rows.columns(payments))
+        stored = {row["payment_id"] for row in returned}
+        known = {rows.key_of(p.notice): p for p in payments if p.payment_id in stored}
         repeats = [payment for payment in payments if payment.payment_id not in stored]
         before = await self._known(repeats, known) if repeats else {}
         found: list[Found] = []
@@ -237,7 +227,7 @@ class Inbox:
                 found.append(Stored(payment.payment_id))
                 metrics.payments_stored.labels(notice.operator, "stored").inc()
                 continue
-            first_id, first = before[notice.operator, notice.transaction_id]
+            first_id, first = before[rows.key_of(notice)]
             if first.same_facts(notice):
                 found.append(Repeated(first_id))
                 metrics.payments_stored.labels(notice.operator, "repeated").inc()
@@ -247,20 +237,12 @@ class Inbox:
         return found
 
     async def _known(
-        self, repeats: list[Payment], fresh: dict[tuple[str, str], Payment]
-    ) -> dict[tuple[str, str], tuple[int, PaymentNotice]]:
+        self, repeats: list[Payment], fresh: dict[Key, Payment]
+    ) -> dict[Key, tuple[int, PaymentNotice]]:
         """Return, for each repeated transaction, the number and facts of its first notice."""
-        asked = {(p.notice.operator, p.notice.transaction_id) for p in repeats}
+        asked = {rows.key_of(payment.notice) for payment in repeats}
         before = {key: (fresh[key].payment_id, fresh[key].notice) for key in asked if key in fresh}
-        older = [key for key in asked if key not in fresh]
-        if older:
-            operators, transactions = zip(*older, strict=True)
-            rows = await self._writer.fetch(READ_KNOWN, operators, transactions)
-            before |= {
-                (row["operator"], row["transaction_id"]): (row["payment_id"], _facts(row))
-                for row in rows
-            }
-        return before
+        return before | await rows.known(self._writer, asked.difference(fresh))
 
     async def _put_aside(self, payment: Payment, first_id: int) -> None:
         notice = payment.notice
@@ -286,35 +268,3 @@ def _fail(call: _Call, fault: Exception) -> None:
         call.answer.set_exception(fault)
         # The caller may have stopped listening; an unread exception is not news.
         call.answer.exception()
-
-
-def _columns(payments: Sequence[Payment]) -> tuple[list[object], ...]:
-    notices = [payment.notice for payment in payments]
-    return (
-        [payment.payment_id for payment in payments],
-        [notice.operator for notice in notices],
-        [notice.transaction_id for notice in notices],
-        [notice.short_code for notice in notices],
-        [payment.product for payment in payments],
-        [notice.account_reference for notice in notices],
-        [notice.amount_minor for notice in notices],
-        [notice.paid_at for notice in notices],
-        [payment.received_at for payment in payments],
-        [notice.payer for notice in notices],
-        [str(notice.payer_kind) for notice in notices],
-        [notice.raw for notice in notices],
-    )
-
-
-def _facts(row: asyncpg.Record) -> PaymentNotice:
-    return PaymentNotice(
-        operator=row["operator"],
-        transaction_id=row["transaction_id"],
-        short_code=row["short_code"],
-        account_reference=row["account_reference"],
-        amount_minor=row["amount_minor"],
-        paid_at=row["paid_at"],
-        payer="",
-        payer_kind=PayerKind.ABSENT,
-        raw=b"",
-    )

@@ -17,6 +17,7 @@ UNFIT = (
     CommitUnknown,
     DatabaseUnavailable,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the driver's word for a connection that ended while idle
     asyncpg.InsufficientResourcesError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.PostgresSystemError,

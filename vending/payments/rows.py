@@ -1,0 +1,86 @@
+"""Payments as rows: the insert that inbox and vend share, and the read of known ones."""
+
+from collections.abc import Collection, Sequence
+
+from asyncpg import Record
+
+from vending.payments.payment import PayerKind, Payment, PaymentNotice
+from vending.postgres.pool import Session
+
+PARAMETERS = 12
+"""How many parameters `insert_payments` takes."""
+
+Key = tuple[str, str]
+"""An operator and its own transaction id: what makes a payment that payment."""
+
+READ_KNOWN = """
+select payment.payment_id, operator, transaction_id, short_code, account_reference, amount_minor,
+       paid_at
+  from payment
+  join unnest($1::text[], $2::text[]) as asked (operator, transaction_id)
+ using (operator, transaction_id)
+"""
+
+
+def key_of(notice: PaymentNotice) -> Key:
+    """Return what identifies a notice's payment for ever."""
+    return notice.operator, notice.transaction_id
+
+
+def columns(payments: Sequence[Payment]) -> tuple[list[object], ...]:
+    """Return payments as the parameters of `insert_payments`, one list a column."""
+    notices = [payment.notice for payment in payments]
+    return (
+        [payment.payment_id for payment in payments],
+        [notice.operator for notice in notices],
+        [notice.transaction_id for notice in notices],
+        [notice.short_code for notice in notices],
+        [payment.product for payment in payments],
+        [notice.account_reference for notice in notices],
+        [notice.amount_minor for notice in notices],
+        [notice.paid_at for notice in notices],
+        [payment.received_at for payment in payments],
+        [notice.payer for notice in notices],
+        [str(notice.payer_kind) for notice in notices],
+        [notice.raw for notice in notices],
+    )
+
+
+def insert_payments(first: int) -> str:
+    """Return the insert of a batch of payments, its parameters numbered from `first`.
+
+    The unique (operator, transaction_id) is what makes a repeat a repeat.
+    """
+    kinds = ("bigint", "text", "text", "text", "text", "text", "bigint", "timestamptz",
+             "timestamptz", "text", "text", "bytea")  # fmt: skip
+    arrays = ", ".join(f"${first + step}::{kind}[]" for step, kind in enumerate(kinds))
+    return f"""
+insert into payment (payment_id, operator, transaction_id, short_code, product,
+                     account_reference, amount_minor, paid_at, received_at, payer, payer_kind, raw)
+select * from unnest({arrays})
+"""  # noqa: S608 -- only parameter numbers and type names are put into the text
+
+
+async def known(db: Session, keys: Collection[Key]) -> dict[Key, tuple[int, PaymentNotice]]:
+    """Return the number and the facts of those of these payments that are stored."""
+    if not keys:
+        return {}
+    operators, transactions = zip(*keys, strict=True)
+    rows = await db.fetch(READ_KNOWN, operators, transactions)
+    return {
+        (row["operator"], row["transaction_id"]): (row["payment_id"], _facts(row)) for row in rows
+    }
+
+
+def _facts(row: Record) -> PaymentNotice:
+    return PaymentNotice(
+        operator=row["operator"],
+        transaction_id=row["transaction_id"],
+        short_code=row["short_code"],
+        account_reference=row["account_reference"],
+        amount_minor=row["amount_minor"],
+        paid_at=row["paid_at"],
+        payer="",
+        payer_kind=PayerKind.ABSENT,
+        raw=b"",
+    )
