@@ -1,4 +1,4 @@
-//! The amount code of clause 6.3.6: two bits of exponent, fourteen of mantissa, and its wider
+//! The amount code of clause 6.3: two bits of exponent, fourteen of mantissa, and its wider
 //! currency form (STS 202-1) with five bits of exponent and a sign.
 //!
 //! A value is `m * 10^e` plus the sum of all smaller ranges. Rounding is always in the customer's

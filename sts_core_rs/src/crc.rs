@@ -1,4 +1,4 @@
-//! The sixteen-bit check of a token (clauses 6.3.7 and 6.3.22): reflected 0x8005, preset FFFF,
+//! The sixteen-bit check of a token (clause 6.3): reflected 0x8005, preset FFFF,
 //! known elsewhere as CRC-16/MODBUS, stored low byte first.
 
 const TABLE: [u16; 256] = table();

@@ -1,4 +1,4 @@
-//! The 66 bits of a token and the twenty digits people type (clauses 6.2 and 6.4.2).
+//! The 66 bits of a token and the twenty digits people type (clause 6.4).
 
 use crate::error::{Result, StsError};
 

@@ -48,7 +48,7 @@ pub fn instant_of(identifier: u32, base: BaseDate) -> i64 {
     base.unix_seconds() + i64::from(identifier) * 60
 }
 
-/// Whether a token with this identifier is too late for a key with this expiry number (6.1.9).
+/// Whether a token with this identifier is too late for a key with this expiry number.
 pub fn is_expired(identifier: u32, ken: u8) -> bool {
     identifier >> 16 > u32::from(ken)
 }

@@ -1,4 +1,4 @@
-//! Sets of tokens that move a meter to another key (clauses 6.2.7 to 6.2.10).
+//! Sets of tokens that move a meter to another key (clauses 6.2 and 6.5.2).
 //!
 //! Every section describes the new key and is encrypted with the old one. They carry no token
 //! identifier, so a lost set can be made again.

@@ -1,4 +1,4 @@
-//! The number of a meter: DRN and meter PAN with their two check digits (clauses 6.1.2 and 6.1.3).
+//! The number of a meter: DRN and meter PAN with their two check digits (clause 6.1).
 
 use crate::error::{Result, StsError};
 

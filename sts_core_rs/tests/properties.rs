@@ -165,6 +165,20 @@ proptest! {
     }
 
     #[test]
+    fn no_content_under_its_own_key_makes_a_meter_panic(
+        key in key(), tokens in proptest::collection::vec((0..2_u8, 0..16_u8, any::<u64>()), 1..60),
+    ) {
+        let Some(mut meter) = meter_with(key.clone()) else { return Ok(()) };
+        for (half_class, subclass, content) in tokens {
+            let token = token::encrypted(&key, half_class * 2, subclass, content >> 20)?;
+            let _ = meter.enter(&token.to_string());
+            prop_assert!(meter.balance_tenths(0) <= sts_core::virtual_meter::REGISTER_MAX_TENTHS);
+        }
+        let state = meter.state();
+        prop_assert!(meter.restore(&state).is_ok());
+    }
+
+    #[test]
     fn no_number_makes_the_encoders_panic(
         amount in any::<u64>(), money in any::<i128>(), tid in any::<u32>(), nibble in any::<u8>(),
         seconds in any::<i64>(), after in any::<Option<u32>>(),

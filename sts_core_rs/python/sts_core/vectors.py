@@ -63,7 +63,7 @@ def agrees(name: str, wanted: Any, got: Any) -> bool:
     if isinstance(got, DecoderKey):
         return got.is_key(bytes.fromhex(str(wanted).removeprefix("0x")))
     if name == "tokens":
-        return [digits(token) for token in wanted] == got
+        return bool([digits(token) for token in wanted] == got)
     if isinstance(wanted, bool):
         return bool(got) is wanted
     read: Any = digits if name == "token" else bits if name in HEXADECIMAL else number

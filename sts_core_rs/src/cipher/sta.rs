@@ -1,4 +1,4 @@
-//! EA07, the standard transfer algorithm (clause 6.4): sixteen rounds of a substitution that one
+//! EA07, the standard transfer algorithm (clause 6.5): sixteen rounds of a substitution that one
 //! key bit a nibble selects, and a fixed permutation of the bits.
 //!
 //! Substitution and permutation of one byte are a single look-up: for each of the eight bytes and

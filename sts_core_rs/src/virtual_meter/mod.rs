@@ -1,5 +1,5 @@
 //! A meter in software: it knows its own decoder key and the standard's rules of acceptance
-//! (clauses 6.3 and 7), and nothing of how tokens are made.
+//! (clause 7), and nothing of how tokens are made.
 
 mod acceptance;
 mod key_entry;

@@ -1,4 +1,4 @@
-//! The identifiers that a meter remembers (clause 7.3.3): the newest fifty, so that an old token
+//! The identifiers that a meter remembers (clause 7): the newest fifty, so that an old token
 //! cannot be entered twice and one older than all of them not at all.
 
 /// How many identifiers a meter remembers.
