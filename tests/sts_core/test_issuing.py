@@ -3,6 +3,7 @@
 import copy
 import pickle
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 import sts_core
@@ -15,11 +16,11 @@ AT = datetime(2014, 3, 1, 13, 0, tzinfo=UTC)
 ORDER = CreditOrder(
     meter=METER, ea=7, sgc="201457", krn=1, ti=1, subclass=0, amount=1, tid=85740, rnd=5
 )
-TO = {"meter": METER, "ea": 7, "sgc": "201457", "krn": 1, "ti": 1}
+TO: dict[str, Any] = {"meter": METER, "ea": 7, "sgc": "201457", "krn": 1, "ti": 1}
 
 
-def load(ring: KeyRing, krn: int = 1, **changes: object) -> str:
-    attributes: dict[str, object] = {
+def load(ring: KeyRing, krn: int = 1, **changes: Any) -> str:
+    attributes: dict[str, Any] = {
         "sgc": "201457",
         "krn": krn,
         "key_type": 2,
@@ -28,7 +29,7 @@ def load(ring: KeyRing, krn: int = 1, **changes: object) -> str:
         "ken": 255,
         "key": KEY,
     }
-    return ring.load(**(attributes | changes))  # type: ignore[arg-type]
+    return ring.load(**(attributes | changes))
 
 
 @pytest.fixture
@@ -149,7 +150,7 @@ def test_management_tokens_with_impossible_values_are_refused(ring: KeyRing) -> 
 def test_a_key_change_derives_its_rollover_and_refuses_an_expired_new_key(ring: KeyRing) -> None:
     load(ring, krn=2, base_date="35")
     load(ring, krn=3, ken=0)
-    new = {"new_sgc": "201457", "new_ti": 2}
+    new: dict[str, Any] = {"new_sgc": "201457", "new_ti": 2}
     made = ring.issue_key_change(**TO, **new, new_krn=1, at=AT)
     assert made.tokens == ["06510894141453018386", "22979178279997208272"]
     assert (made.rollover, made.ti, made.ken, made.base_date) == (False, 2, 255, "14")
@@ -161,7 +162,7 @@ def test_a_key_change_derives_its_rollover_and_refuses_an_expired_new_key(ring: 
     late = AT.replace(year=2024)
     with pytest.raises(errors.KeyExpired):
         ring.issue_key_change(**TO, **new, new_krn=3, at=late)
-    from_expired = TO | {"krn": 3}
+    from_expired: dict[str, Any] = TO | {"krn": 3}
     assert ring.issue_key_change(**from_expired, **new, new_krn=1, at=late).tokens
     with pytest.raises(errors.KeyChangeForbidden):
         ring.issue_key_change(**TO, **new, new_krn=1, at=AT, new_key_type=3)
@@ -206,7 +207,7 @@ def test_a_bytearray_is_wiped_even_when_the_key_is_refused() -> None:
     ],
 )
 def test_a_key_that_is_not_right_is_not_loaded(
-    changes: dict[str, object], refusal: type[StsError]
+    changes: dict[str, Any], refusal: type[StsError]
 ) -> None:
     ring = KeyRing()
     with pytest.raises(refusal) as caught:

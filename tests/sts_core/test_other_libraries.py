@@ -4,6 +4,7 @@ import json
 import random
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sts_core
@@ -63,7 +64,7 @@ def test_decoder_keys_of_dkga02_agree_with_botans_des() -> None:
     cases, names = [], []
     for _ in range(CASES):
         front = f"{chance.randrange(10**10):010}"
-        name = {
+        name: dict[str, Any] = {
             "meter": front + str(sts_core.drn_check_digit(front)),
             "ea": 7,
             "sgc": f"{chance.randrange(10**6):06}",

@@ -1,12 +1,13 @@
 """A virtual meter accepts what the ring issues, once, and goes on after a restart."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 import sts_core
 from sts_core import KeyRing, VirtualMeter, errors
 
-TO = {"meter": "12345678903", "sgc": "201457", "krn": 1, "ti": 1}
+TO: dict[str, Any] = {"meter": "12345678903", "sgc": "201457", "krn": 1, "ti": 1}
 MADE = datetime(2020, 1, 1, tzinfo=UTC)
 TID = sts_core.token_identifier(MADE, base_date="14")
 
