@@ -320,7 +320,14 @@ async def test_stopping_finishes_what_is_in_hand(yard: Yard) -> None:
 @asynccontextmanager
 async def _sweeping(yard: Yard, lane: Lane) -> AsyncIterator[Sweep]:
     async with pool.create(yard.database.dsn, size=2) as readers:
-        sweep = Sweep(readers, lane.sequencer, clock=yard.clock, every=timedelta(milliseconds=10))
+        sweep = Sweep(
+            readers,
+            lane.sequencer,
+            writer=Writer(yard.database.dsn, seconds=5.0),
+            wording=an_office(yard.clock).wording,
+            clock=yard.clock,
+            every=timedelta(milliseconds=10),
+        )
         task = asyncio.create_task(sweep.run())
         yield sweep
         sweep.stop()
@@ -382,3 +389,20 @@ async def test_the_sweep_outlives_a_database_that_goes_away(yard: Yard) -> None:
         await yard.payments(1)
         yard.clock.advance(seconds=2)
         await lane.decided(1)
+
+
+async def test_whoever_waits_long_is_told_once_that_the_token_is_coming(yard: Yard) -> None:
+    await yard.payments(1)
+    lane = await yard.lane()
+    await _until(lambda: lane.sequencer.running)
+    lane.sequencer.pause()
+    yard.clock.advance(seconds=90)
+    async with _sweeping(yard, lane):
+        async with asyncio.timeout(20):
+            while not await yard.db.fetchval("select count(*) from message"):
+                await asyncio.sleep(0.01)
+        yard.clock.advance(minutes=2)
+        lane.sequencer.resume()
+        await lane.decided(1)
+    kinds = await yard.db.fetch("select kind from message order by created_at")
+    assert [row["kind"] for row in kinds] == ["coming", "receipt"]

@@ -477,7 +477,14 @@ async def test_a_direct_sale_that_comes_again_gets_its_first_outcome(counter: Co
     meter = a_meter()
     await counter.has(meter)
     payment = a_payment(account_reference=meter.meter_number)
-    copies = [replace(payment, payment_id=payment.payment_id + step) for step in range(3)]
+    copies = [
+        replace(
+            payment,
+            payment_id=payment.payment_id + step,
+            notice=replace(payment.notice, paid_at=counter.clock() + timedelta(seconds=step)),
+        )
+        for step in range(3)
+    ]
     first, second = await counter.results([_sale(copies[0]), _sale(copies[1])])
     (third,) = await counter.results([_sale(copies[2])])
     assert isinstance(first, Outcome)

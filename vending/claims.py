@@ -51,7 +51,7 @@ async def recognised(
         if key not in first:
             first[key] = _under(one, *stored[key]) if key in stored else (one, notice)
         known, facts = first[key]
-        if facts.same_facts(notice):
+        if facts.same_sale(notice):
             taken.append(known)
         else:
             conflicts[one.payment.payment_id] = NoticeConflicts(reference=notice.transaction_id)

@@ -200,6 +200,21 @@ class Sms(_Section, frozen=True, kw_only=True):
     ] = []
 
 
+class Sales(_Section, frozen=True, kw_only=True):
+    """Direct sales inside the utility's own walls."""
+
+    secret: Annotated[
+        str,
+        Meta(
+            pattern="^(|.{16,})$",
+            description="Bearer secret, at least 16 characters; empty closes the route.",
+        ),
+    ] = ""
+    allowed_addresses: Annotated[
+        list[str], _say("Addresses or networks sales may be asked from. Empty: none may.")
+    ] = []
+
+
 class Log(_Section, frozen=True, kw_only=True):
     """Logging."""
 
@@ -222,6 +237,7 @@ class Config(_Section, frozen=True, kw_only=True):
     vend: Vend = Vend()
     keys: Keys = Keys()
     sms: Sms = Sms()
+    sales: Sales = Sales()
     log: Log = Log()
 
     def product_of(self, operator: str, short_code: str) -> str | None:

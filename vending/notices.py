@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from vending.config import Utility
 from vending.meters.meter import Meter
 from vending.numbering import Numbers
 from vending.outbox.message import Message, MessageKind
@@ -34,6 +35,16 @@ class Wording:
     currency_symbol: str
     help_line: str
     time_zone: ZoneInfo
+
+
+def wording_of(utility: Utility) -> Wording:
+    """Return the wording that the settings ask for."""
+    return Wording(
+        utility_name=utility.name,
+        currency_symbol=utility.currency_symbol,
+        help_line=utility.help_line,
+        time_zone=ZoneInfo(utility.time_zone),
+    )
 
 
 def phones_of(payment: Payment, meter: Meter | None) -> list[str]:

@@ -87,6 +87,7 @@ class Sequencer:
         self._sidelined: deque[Claim] = deque()
         self._answers: dict[int, asyncio.Future[Result]] = {}
         self._held: set[tuple[int, int | None]] = set()
+        self._in_hand: list[Claim] = []
         self._fence: Fence | None = None
         self._work = asyncio.Event()
         self._going = asyncio.Event()
@@ -110,6 +111,13 @@ class Sequencer:
     def waiting(self) -> int:
         """How many payments are in memory and not yet decided."""
         return len(self._held)
+
+    @property
+    def oldest(self) -> datetime | None:
+        """When the oldest payment in memory arrived; None when none waits."""
+        heads = [lane[0] for lane in (self._fresh, self._sidelined) if lane]
+        arrivals = [claim.payment.received_at for claim in (*heads, *self._in_hand[:1])]
+        return min(arrivals, default=None)
 
     def room(self) -> int:
         """Return how many more sidelined payments may be brought."""
@@ -216,7 +224,9 @@ class Sequencer:
         claims = self._take() if self._going.is_set() else []
         if claims:
             self._renewed_at = _monotonic()
+            self._in_hand = claims
             await self._settle(claims, fence)
+            self._in_hand = []
             return
         if self._stopping:
             return

@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from vending import log
 from vending.api import app, listener
@@ -27,7 +26,7 @@ from vending.config import Config
 from vending.errors import VendingError
 from vending.lease import Lease
 from vending.ledger.accounts import Chart
-from vending.notices import Wording
+from vending.notices import wording_of
 from vending.numbering import Numbers
 from vending.outbox.pacing import Pace
 from vending.outbox.relay import Relay
@@ -98,12 +97,7 @@ class _Opening:
             catalogue=self.catalogue,
             chart=self._chart,
             numbers=self._numbers,
-            wording=Wording(
-                utility_name=utility.name,
-                currency_symbol=utility.currency_symbol,
-                help_line=utility.help_line,
-                time_zone=ZoneInfo(utility.time_zone),
-            ),
+            wording=wording_of(utility),
             paid_at_future=timedelta(seconds=rules.paid_at_future_seconds),
             paid_at_past=timedelta(days=rules.paid_at_past_days),
         )
@@ -161,6 +155,8 @@ async def running(
         sweep = Sweep(
             readers,
             sequencer,
+            writer=Writer(base.dsn, seconds=RELAY_COMMIT_SECONDS),
+            wording=wording_of(config.utility),
             clock=clock,
             every=timedelta(seconds=config.vend.sweep_seconds),
         )

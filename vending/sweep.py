@@ -2,7 +2,7 @@
 
 Recovery is the normal path: a crash between storing a payment and vending it leaves a payment
 without an outcome, and that is all the sweep looks for. It reads the last seconds often, the last
-quarter of an hour now and then, and all of history once at every start, on reading connections
+ten minutes once a minute, and all of history once at every start, on reading connections
 that the vend lane does not wait for.
 """
 
@@ -12,12 +12,14 @@ from datetime import datetime, timedelta
 
 import asyncpg
 
-from vending import log, metrics
+from vending import followups, log, metrics
 from vending.claims import Claim
 from vending.clock import Clock
+from vending.notices import Wording
 from vending.numbering import EPOCH, first_at
 from vending.payments.payment import PayerKind, Payment, PaymentNotice
 from vending.postgres.pool import DatabaseUnavailable, Pool
+from vending.postgres.writer import DatabaseAway, Writer
 from vending.sequencer import Sequencer
 
 FOUND_MAX = 1_000
@@ -26,10 +28,13 @@ FOUND_MAX = 1_000
 RECENT = timedelta(seconds=15)
 """What the frequent look covers: longer than any hand-over takes."""
 
-LATELY = timedelta(minutes=20)
+LATELY = timedelta(minutes=10)
 """What the occasional look covers: longer than any commit can hang."""
 
-LATELY_EVERY = timedelta(minutes=5)
+LATELY_EVERY = timedelta(minutes=1)
+
+LONG = timedelta(seconds=60)
+"""Who has waited so long without a token is told that it is coming."""
 
 UNSURE_SECONDS = 1
 """The youngest payments are left out: the hand-over is about to bring them."""
@@ -38,6 +43,16 @@ WINDOW = timedelta(hours=6)
 """History is read in windows of our time-ordered numbers, each a short range of two indexes."""
 
 AWAY_SECONDS = 1.0
+
+UNREADABLE = (
+    DatabaseAway,
+    DatabaseUnavailable,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+)
+"""What a look raises while the database is away; TimeoutError is an OSError."""
 
 UNDECIDED = """
 select payment_id, operator, transaction_id, short_code, product, account_reference, amount_minor,
@@ -70,10 +85,19 @@ class Sweep:
     """Looks for undecided payments for as long as `run` runs."""
 
     def __init__(
-        self, readers: Pool, sequencer: Sequencer, *, clock: Clock, every: timedelta
+        self,
+        readers: Pool,
+        sequencer: Sequencer,
+        *,
+        writer: Writer,
+        wording: Wording,
+        clock: Clock,
+        every: timedelta,
     ) -> None:
         self._readers = readers
         self._sequencer = sequencer
+        self._writer = writer
+        self._wording = wording
         self._clock = clock
         self._every = every
         self._stopped = asyncio.Event()
@@ -85,6 +109,12 @@ class Sweep:
 
     async def run(self) -> None:
         """Look, rest, look again; a database that is away is asked again a second later."""
+        try:
+            await self._run()
+        finally:
+            self._writer.drop()
+
+    async def _run(self) -> None:
         since: datetime | None = None
         lately_at = self._clock()
         while not self._stopped.is_set():
@@ -101,8 +131,7 @@ class Sweep:
                 await self._look(since, now)
                 await self._requests()
                 since = now - RECENT
-            except (DatabaseUnavailable, asyncpg.PostgresError, asyncpg.InterfaceError, OSError,
-                    TimeoutError) as fault:  # fmt: skip
+            except UNREADABLE as fault:
                 self._log.warning("the sweep cannot read", fault=type(fault).__name__)
                 await self._rest(AWAY_SECONDS)
                 continue
@@ -114,17 +143,22 @@ class Sweep:
         return EPOCH if first is None else EPOCH + timedelta(milliseconds=first >> 22)
 
     async def _look(self, since: datetime, now: datetime) -> None:
+        """Offer what is undecided in a stretch of time, and tell who has waited long."""
         oldest: datetime | None = None
         until = now - timedelta(seconds=UNSURE_SECONDS)
         while since < until and not self._stopped.is_set():
             upto = min(since + WINDOW, until)
-            async for payment in self._undecided(since, upto):
-                oldest = min(oldest or payment.received_at, payment.received_at)
+            async for payments in self._undecided(since, upto):
+                oldest = min(oldest or now, *(one.received_at for one in payments))
+                await followups.stage_coming(
+                    self._writer, payments, waited=LONG, wording=self._wording, now=now
+                )
             since = upto
-        age = (now - oldest).total_seconds() if oldest else 0.0
-        metrics.oldest_waiting_seconds.set(age)
+        held = self._sequencer.oldest
+        ages = [(now - one).total_seconds() for one in (oldest, held) if one is not None]
+        metrics.oldest_waiting_seconds.set(max(ages, default=0.0))
 
-    async def _undecided(self, since: datetime, upto: datetime) -> AsyncIterator[Payment]:
+    async def _undecided(self, since: datetime, upto: datetime) -> AsyncIterator[list[Payment]]:
         """Offer the undecided payments of a window as the sequencer has room, and yield them."""
         start, end = first_at(since), first_at(upto)
         while not self._stopped.is_set() and self._sequencer.running:
@@ -137,8 +171,8 @@ class Sweep:
             self._sequencer.offer_swept(
                 Claim(payment=one, reference=one.notice.account_reference) for one in payments
             )
-            for payment in payments:
-                yield payment
+            if payments:
+                yield payments
             if len(rows) < room:
                 return
             start = payments[-1].payment_id + 1

@@ -5,7 +5,7 @@
 
 from aiohttp import web
 
-from vending.api import admission, callbacks, health, problems, reports, ussd
+from vending.api import admission, callbacks, health, problems, reports, sales, ussd
 from vending.api.doors import DOORS, Doors
 
 
@@ -16,6 +16,6 @@ def build(doors: Doors) -> web.Application:
         middlewares=[admission.middleware(), problems.middleware()],
     )
     app[DOORS] = doors
-    for part in (callbacks, health, reports, ussd):
+    for part in (callbacks, health, reports, sales, ussd):
         app.add_routes(part.routes(doors))
     return app

@@ -10,6 +10,8 @@ from vending.clock import Clock
 from vending.config import Config
 from vending.numbering import Numbers
 from vending.payments.inbox import Inbox
+from vending.payments.outcomes import Outcome
+from vending.payments.payment import Payment
 from vending.postgres.pool import Pool
 
 
@@ -24,6 +26,10 @@ class SequencerView(Protocol):
     @property
     def waiting(self) -> int:
         """How many payments were handed over and are not yet decided."""
+        ...
+
+    async def sell(self, payment: Payment) -> Outcome:
+        """Vend a payment that is not stored yet; see `vending.sequencer.Sequencer.sell`."""
         ...
 
 

@@ -26,6 +26,7 @@ from vending.errors import Inconsistent, Refused, Rejected, Unavailable, Vending
 from vending.payments.inbox import InboxUnavailable
 from vending.payments.payment import NoticeConflicts, NoticeMalformed
 from vending.postgres.pool import CommitUnknown, DatabaseUnavailable
+from vending.sequencer import SaleUnavailable
 
 CONTENT_TYPE: Final = "application/problem+json"
 
@@ -96,6 +97,9 @@ SHAPES: Final[dict[type[VendingError], Shape]] = {
     NoticeMalformed: Shape(HTTPStatus.BAD_REQUEST),
     NoticeConflicts: Shape(HTTPStatus.CONFLICT, money_state=MoneyState.HELD),
     InboxUnavailable: Shape(
+        HTTPStatus.SERVICE_UNAVAILABLE, retry=True, money_state=MoneyState.UNKNOWN
+    ),
+    SaleUnavailable: Shape(
         HTTPStatus.SERVICE_UNAVAILABLE, retry=True, money_state=MoneyState.UNKNOWN
     ),
     CommitUnknown: Shape(

@@ -3,7 +3,6 @@
 import asyncio
 from datetime import timedelta
 from typing import Annotated
-from zoneinfo import ZoneInfo
 
 import asyncpg
 import cyclopts
@@ -17,7 +16,7 @@ from vending.commands.surroundings import ConfigFile, console
 from vending.config import Config
 from vending.errors import Rejected
 from vending.meters.meter import parse_meter_number
-from vending.notices import Wording
+from vending.notices import wording_of
 from vending.numbering import Numbers
 from vending.quantities import energy_text, money_text
 
@@ -222,18 +221,12 @@ async def _reassign(
 
 
 async def _resend(config: Config, transaction_id: str) -> int:
-    utility = config.utility
     async with surroundings.connected(config) as db:
         row = await _payment(db, transaction_id)
         staged = await followups.resend(
             db,
             row["payment_id"],
-            wording=Wording(
-                utility_name=utility.name,
-                currency_symbol=utility.currency_symbol,
-                help_line=utility.help_line,
-                time_zone=ZoneInfo(utility.time_zone),
-            ),
+            wording=wording_of(config.utility),
             numbers=Numbers(system_clock, node=COMMAND_NODE),
             now=system_clock(),
         )

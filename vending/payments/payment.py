@@ -60,11 +60,14 @@ class PaymentNotice:
 
     def same_facts(self, other: "PaymentNotice") -> bool:
         """Whether two notices of one transaction agree on where the money went, how much, when."""
+        return self.same_sale(other) and self.paid_at == other.paid_at
+
+    def same_sale(self, other: "PaymentNotice") -> bool:
+        """Whether two notices ask for the same thing; a direct sale's time is only its arrival."""
         return (
             self.short_code == other.short_code
             and self.account_reference == other.account_reference
             and self.amount_minor == other.amount_minor
-            and self.paid_at == other.paid_at
         )
 
 
