@@ -38,7 +38,7 @@ from vending.postgres.pool import Pool
 from vending.postgres.writer import Writer
 from vending.sequencer import Sequencer
 from vending.sms.gateway import AfricasTalkingGateway, FileGateway, Gateway
-from vending.sweep import Sweep
+from vending.sweep import UNREADABLE, Sweep
 from vending.tariffs import catalogue
 from vending.tariffs.catalogue import Catalogue
 from vending.tokens.issuer import CoreIssuer, Issuer
@@ -117,6 +117,9 @@ class _Opening:
             if self._told != fault.code:
                 self._told = fault.code
                 self._log.error("vending waits for its keys and tariffs", fault=str(fault))
+        except UNREADABLE as fault:
+            # What is known stays good; a database that is away is no reason to stop.
+            self._log.warning("the tariffs cannot be read now", fault=type(fault).__name__)
 
 
 @asynccontextmanager
