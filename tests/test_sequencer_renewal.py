@@ -10,9 +10,11 @@ from tests.builders import a_payment
 from tests.conftest import SettableClock
 from tests.database import Database
 from tests.offices import an_office
+from vending import lease
+from vending.lease import Lease
 from vending.numbering import Numbers
 from vending.postgres.writer import Writer
-from vending.sequencer import RENEW_LEASE, Lease, Sequencer
+from vending.sequencer import Sequencer
 
 
 class RenewalWriter(Writer):
@@ -24,7 +26,7 @@ class RenewalWriter(Writer):
 
     async def fetch(self, query: str, *args: Any) -> list[Record]:
         rows = await super().fetch(query, *args)
-        if query == RENEW_LEASE:
+        if query == lease.RENEW:
             self.meanwhile()
         return rows
 
@@ -40,7 +42,7 @@ async def _with_lane(
     # Unheard news would be seen at the next renewal, forty seconds later.
     sequencer = Sequencer(
         writer,
-        lease=Lease(shard=0, owner="one", seconds=120),
+        lease_wanted=Lease(shard=0, owner="one", seconds=120),
         batch_max=500,
         open_office=lambda: office,
         clock=clock,

@@ -5,36 +5,26 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
 
 import pytest
-import sts_core
 
-from tests.builders import SGC, VENDING_KEY, a_meter, a_notice
+from tests.builders import a_meter, a_notice
 from tests.conftest import SettableClock
 from tests.database import Database
+from tests.offices import an_office
 from vending.audit import auditor
 from vending.audit.rule import Finding, Terms
 from vending.claims import Claim
-from vending.ledger.accounts import Chart
+from vending.lease import Lease
 from vending.meters import directory
-from vending.notices import Wording
 from vending.numbering import Numbers
 from vending.payments.inbox import Inbox, Stored
 from vending.payments.payment import Payment, PaymentNotice
 from vending.postgres.pool import Connection
 from vending.postgres.writer import Writer
-from vending.sequencer import Lease, Sequencer
+from vending.sequencer import Sequencer
 from vending.tariffs import catalogue
-from vending.tokens.issuer import CoreIssuer
 from vending.vend import Office
-
-WORDING = Wording(
-    utility_name="Test Power",
-    currency_symbol="KSh",
-    help_line="97771",
-    time_zone=ZoneInfo("Africa/Nairobi"),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +62,7 @@ async def books(database: Database, db: Connection, clock: SettableClock) -> Boo
         await directory.register(db, meter, now=clock())
     for text in catalogue.shipped().values():
         await catalogue.load(db, text, now=clock())
-    office = _office(clock, await catalogue.read(db))
+    office = an_office(clock)
     clock.advance(minutes=1)
     first, second = (meter.meter_number for meter in meters)
 
@@ -99,23 +89,6 @@ async def books(database: Database, db: Connection, clock: SettableClock) -> Boo
         db=db, database=database, now=clock(), meter=first,
         sold=(sold[0], more[0], sold[1], *more[1:]), moved=moved, owed=owed, aside=aside,
     )  # fmt: skip
-
-
-def _office(clock: SettableClock, tariffs: catalogue.Catalogue) -> Office:
-    ring = sts_core.KeyRing()
-    ring.load(
-        sgc=SGC, krn=1, key_type=2, dkga="04", base_date="14", ken=255,
-        key=bytearray.fromhex(VENDING_KEY),
-    )  # fmt: skip
-    return Office(
-        issuer=CoreIssuer(ring),
-        catalogue=tariffs,
-        chart=Chart(),
-        numbers=Numbers(clock, node=2),
-        wording=WORDING,
-        paid_at_future=timedelta(minutes=5),
-        paid_at_past=timedelta(days=30),
-    )
 
 
 async def _vended(
@@ -199,7 +172,7 @@ async def _sequencing(
     writer = Writer(database.dsn, seconds=5)
     sequencer = Sequencer(
         writer,
-        lease=Lease(shard=0, owner="test", seconds=30),
+        lease_wanted=Lease(shard=0, owner="test", seconds=30),
         batch_max=500,
         open_office=lambda: office,
         clock=clock,
