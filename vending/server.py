@@ -149,35 +149,19 @@ async def running(
 
         relay, gateway = _relay(config, base, clock)
         stack.push_async_callback(gateway.close)
-        sequencer = _sequencer(config, base, opening, relay, clock=clock, numbers=numbers)
-        inbox = Inbox(
-            Writer(base.dsn, seconds=INBOX_COMMIT_SECONDS),
-            numbers=numbers,
-            on_stored=sequencer.offer,
-        )
-        sweep = Sweep(
-            readers,
-            sequencer,
-            writer=Writer(base.dsn, seconds=RELAY_COMMIT_SECONDS),
-            wording=wording_of(config.utility),
-            clock=clock,
-            every=timedelta(seconds=config.vend.sweep_seconds),
-        )
+        lanes = _lanes(config, base, opening, relay, readers, clock=clock, numbers=numbers)
         work = _Work(config.server.drain_seconds)
         stack.push_async_callback(work.end)
-        work.start(_refresh(opening, sequencer), name="refresh")
-        work.start(relay.run(), name="relay")
-        work.start(sequencer.run(), name="sequencer")
-        work.start(sweep.run(), name="sweep")
-        work.start(inbox.run(), name="inbox")
+        work.start(_refresh(opening, lanes.sequencer), name="refresh")
+        lanes.start(work)
         started = False
         doors = Doors(
             config=config,
             clock=clock,
-            inbox=inbox,
+            inbox=lanes.inbox,
             readers=readers,
             numbers=numbers,
-            sequencer=sequencer,
+            sequencer=lanes.sequencer,
             keys_loaded=lambda: opening.issuer is not None,
             started=lambda: started,
         )
@@ -187,18 +171,38 @@ async def running(
             yield Running(
                 url=f"http://{_authority(config.server.host, door.port)}",
                 database=base,
-                sequencer=sequencer,
+                sequencer=lanes.sequencer,
                 relay=relay,
             )
         finally:
             # From the street inwards: no new callers, then what they brought, then what it sends.
             await door.close()
-            inbox.stop()
-            await work.ended("inbox")
-            sweep.stop()
-            sequencer.stop()
-            await work.ended("sequencer")
-            await relay.stop(seconds=1.0)
+            await lanes.drain(work)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Lanes:
+    """What a payment passes through on its way from the door to the phone."""
+
+    inbox: Inbox
+    sweep: Sweep
+    sequencer: Sequencer
+    relay: Relay
+
+    def start(self, work: "_Work") -> None:
+        work.start(self.relay.run(), name="relay")
+        work.start(self.sequencer.run(), name="sequencer")
+        work.start(self.sweep.run(), name="sweep")
+        work.start(self.inbox.run(), name="inbox")
+
+    async def drain(self, work: "_Work") -> None:
+        """Let each finish what the one before it has handed over."""
+        self.inbox.stop()
+        await work.ended("inbox")
+        self.sweep.stop()
+        self.sequencer.stop()
+        await work.ended("sequencer")
+        await self.relay.stop(seconds=1.0)
 
 
 class _Work:
@@ -256,6 +260,33 @@ def _relay(config: Config, base: Database, clock: Clock) -> tuple[Relay, Gateway
         pace=Pace(per_second_max=sms.per_second_max, attempts_max=sms.attempts_max),
     )
     return relay, gateway
+
+
+def _lanes(
+    config: Config,
+    base: Database,
+    opening: _Opening,
+    relay: Relay,
+    readers: Pool,
+    *,
+    clock: Clock,
+    numbers: Numbers,
+) -> _Lanes:
+    sequencer = _sequencer(config, base, opening, relay, clock=clock, numbers=numbers)
+    inbox = Inbox(
+        Writer(base.dsn, seconds=INBOX_COMMIT_SECONDS),
+        numbers=numbers,
+        on_stored=sequencer.offer,
+    )
+    sweep = Sweep(
+        readers,
+        sequencer,
+        writer=Writer(base.dsn, seconds=RELAY_COMMIT_SECONDS),
+        wording=wording_of(config.utility),
+        clock=clock,
+        every=timedelta(seconds=config.vend.sweep_seconds),
+    )
+    return _Lanes(inbox=inbox, sweep=sweep, sequencer=sequencer, relay=relay)
 
 
 def _sequencer(

@@ -20,13 +20,15 @@ from vending.api.listener import Listener
 from vending.clock import Clock
 from vending.config import Config
 from vending.meters import directory
-from vending.meters.meter import Meter
+from vending.meters.meter import Meter, MeterStatus
 from vending.numbering import Numbers
 from vending.payments.inbox import Inbox
+from vending.payments.outcomes import Outcome
 from vending.payments.payment import Payment
 from vending.postgres import pool
 from vending.postgres.pool import Connection
 from vending.postgres.writer import Writer
+from vending.sequencer import SaleUnavailable
 
 SECRET = "7f3c-0123456789abcdef"
 METER = "14123456783"
@@ -65,6 +67,10 @@ class Lease:
 
     running: bool = True
     waiting: int = 0
+
+    async def sell(self, payment: Payment) -> Outcome:
+        """Refuse: sales are tested with the real sequencer."""
+        raise SaleUnavailable(reference=payment.notice.transaction_id)
 
 
 class NoticingClock:
@@ -197,9 +203,10 @@ async def api(serve: Serve) -> AsyncIterator[Served]:
 @pytest.fixture
 async def meters(db: Connection, clock: SettableClock) -> None:
     """Register two meters in service, a blocked one and a removed one."""
-    for number, status in (
+    standing: tuple[tuple[str, MeterStatus], ...] = (
         (METER, "active"), (METER_2, "active"), (BLOCKED, "blocked"), (REMOVED, "removed"),
-    ):  # fmt: skip
+    )  # fmt: skip
+    for number, status in standing:
         meter = Meter(
             meter_number=number, sgc="123456", krn=1, key_type=2, ti=1, ea=7, tct=2, tid_base=93,
             ken=255, tariff="domestic", tariff_category="domestic", status=status, phones=(),

@@ -18,13 +18,14 @@ BANDS = {name: [band.code for each in book(name).classes for band in each.bands]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Purchase:
-    text: str
     tariff: Tariff
-    band: str
+    band: str | None
     usage: Usage
     at: datetime
+    text: str = ""
 
     def slow(self) -> SlowTariff:
+        assert self.band is not None
         return SlowTariff(self.text, band=self.band, at=self.at)
 
     def price(self, tender_minor: int, debts: tuple[Debt, ...] = ()) -> Quote:
@@ -76,14 +77,9 @@ decimals = st.integers(0, 9_999_999).map(lambda n: f"{n // 10_000}.{n % 10_000:0
 @st.composite
 def made_up_texts(draw: st.DrawFn) -> str:
     """Write a tariff with any blocks, levies and taxes; every band's last block costs something."""
-    limits = sorted(draw(st.sets(st.integers(1, 400), max_size=4)))
-    blocks = "".join(
-        f'[[class.band.block]]\nrate = "{draw(decimals)}"\nup_to_kwh = "{limit}"\n'
-        for limit in limits
-    )
     mode = draw(st.sampled_from(["added", "included", "of_tender"]))
     taxable = st.just("true") if mode == "of_tender" else st.sampled_from(["true", "false"])
-    return f"""
+    head = f"""
 code = "ANY"
 version = "1"
 currency = "KES"
@@ -93,6 +89,25 @@ taxes = "{mode}"
 tender = {{ minimum = "0.01", maximum = "99999999.00" }}
 rounding = {{ account = "rounding", line_step = "{draw(st.sampled_from(["0.01", "0.05", "1"]))}" }}
 debts = {{ account = "debts" }}
+"""
+    tax = f"""
+[[line]]
+code = "vat"
+kind = "tax"
+account = "vat"
+value = "{draw(st.sampled_from(["0", "7.5", "16", "18"]))}"
+"""
+    return head + draw(made_up_bands()) + draw(made_up_lines(taxable)) + tax + EXAMPLE
+
+
+@st.composite
+def made_up_bands(draw: st.DrawFn) -> str:
+    limits = sorted(draw(st.sets(st.integers(1, 400), max_size=4)))
+    blocks = "".join(
+        f'[[class.band.block]]\nrate = "{draw(decimals)}"\nup_to_kwh = "{limit}"\n'
+        for limit in limits
+    )
+    return f"""
 [[class]]
 code = "C"
 [[class.band]]
@@ -100,6 +115,12 @@ code = "B"
 {blocks}
 [[class.band.block]]
 rate = "1{draw(decimals)}"
+"""
+
+
+@st.composite
+def made_up_lines(draw: st.DrawFn, taxable: st.SearchStrategy[str]) -> str:
+    return f"""
 [[line]]
 code = "fee"
 kind = "monthly"
@@ -132,18 +153,17 @@ of = ["energy", "fee"]
 account = "share"
 value = "{draw(st.integers(0, 40))}"
 taxable = {draw(taxable)}
-[[line]]
-code = "vat"
-kind = "tax"
-account = "vat"
-value = "{draw(st.sampled_from(["0", "7.5", "16", "18"]))}"
+"""
+
+
+EXAMPLE = """
 [[example]]
 name = "none is checked here"
 at = 2024-01-01T00:00:00Z
 tender = "1"
 energy_kwh = "1"
 band = "B"
-lines = {{}}
+lines = {}
 """
 
 

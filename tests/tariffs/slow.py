@@ -79,6 +79,8 @@ class SlowTariff:
                     sums[line["code"]] = value * self.fee_months(line, paid_through)
                 case "per_purchase":
                     sums[line["code"]] = value
+                case _:  # taxes come last, on the sums
+                    pass
         taxable = [line["code"] for line, now in lines if now.get("taxable")]
         taxes = {
             line["code"]: fraction(now["value"]) / 100

@@ -6,9 +6,10 @@ from fractions import Fraction
 import pytest
 
 from tests.tariffs.books import TEXTS, book
+from tests.tariffs.purchases import Purchase
 from vending.tariffs.document import parse
 from vending.tariffs.example import check
-from vending.tariffs.quote import Quote, Usage, cost, price, worth
+from vending.tariffs.quote import Quote, Usage, cost, price
 
 OCTOBER_2025 = datetime(2025, 10, 15, 9, 0, tzinfo=UTC)
 BAND_USES = {"DC1": 30_000, "DC2": 100_000, "DC3": 100_100}
@@ -34,16 +35,16 @@ def test_every_schedule_gives_what_its_own_examples_say(name: str) -> None:
     [("DC1", "48.29", 48_300), ("DC2", "38.74", 38_800), ("DC3", "34.57", 34_600)],
 )
 def test_a_thousand_shillings_in_october_2025(band: str, exact_kwh: str, energy_wh: int) -> None:
-    purchase = {
-        "tariff": book("kenya-2025-explainer"),
-        "category": "DC",
-        "usage": uses(BAND_USES[band]),
-        "at": OCTOBER_2025,
-    }
+    purchase = Purchase(
+        tariff=book("kenya-2025-explainer"),
+        band="DC",
+        usage=uses(BAND_USES[band]),
+        at=OCTOBER_2025,
+    )
 
-    quote = price(1000_00, **purchase)
+    quote = purchase.price(1000_00)
 
-    assert f"{float(worth(1000_00, **purchase)) / 1000:.2f}" == exact_kwh
+    assert f"{float(purchase.worth(1000_00)) / 1000:.2f}" == exact_kwh
     assert (quote.category, quote.energy_wh) == (band, energy_wh)
 
 
@@ -92,19 +93,19 @@ def test_one_kwh_of_may_2021_is_rounded_to_whole_shillings_by_a_line_of_its_own(
 
 
 def test_twenty_thousand_ugandan_shillings() -> None:
-    purchase = {
-        "tariff": book("uganda-2021"),
-        "category": None,
-        "usage": Usage(month=202101, energy_wh=40_000, fees_paid_through=202101),
-        "at": datetime(2021, 2, 3, tzinfo=UTC),
-    }
+    purchase = Purchase(
+        tariff=book("uganda-2021"),
+        band=None,
+        usage=Usage(month=202101, energy_wh=40_000, fees_paid_through=202101),
+        at=datetime(2021, 2, 3, tzinfo=UTC),
+    )
 
-    quote = price(20_000_00, **purchase)
+    quote = purchase.price(20_000_00)
 
     vat = Fraction(20_000_00 * 18, 118)
     lifeline, rate = Fraction(3750_00), Fraction(750_90, 1000)
     exact_wh = 15_000 + (20_000_00 - vat - 3360_00 - lifeline) / rate
-    assert worth(20_000_00, **purchase) == exact_wh
+    assert purchase.worth(20_000_00) == exact_wh
     assert f"{float(exact_wh) / 1000:.1f}" == "28.1"
     assert quote.energy_wh == 28_200
     assert (amounts(quote)["vat"], amounts(quote)["monthly_fee"]) == (3051_00, 3360_00)

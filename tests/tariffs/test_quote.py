@@ -27,13 +27,16 @@ def test_a_quote_is_what_the_slow_working_gives(purchase: Purchase, over_minor: 
     quote = purchase.price(tender_minor)
 
     slow = purchase.slow()
-    state = {
-        "bought_kwh": purchase.bought_kwh,
-        "paid_through": purchase.usage.fees_paid_through,
-    }
+    bought_kwh, paid_through = purchase.bought_kwh, purchase.usage.fees_paid_through
     tender = Fraction(tender_minor, 100)
-    assert quote.energy_wh == tenths_carried(slow.steps(tender, **state)) * 100
-    exact = slow.charges(Fraction(quote.energy_wh, 1000), **state)
+    assert (
+        quote.energy_wh
+        == tenths_carried(slow.steps(tender, bought_kwh=bought_kwh, paid_through=paid_through))
+        * 100
+    )
+    exact = slow.charges(
+        Fraction(quote.energy_wh, 1000), bought_kwh=bought_kwh, paid_through=paid_through
+    )
     if slow.mode == "of_tender":
         vat = next(line for line in slow.file["line"] if line["kind"] == "tax")
         rate = Fraction(vat["value"])
@@ -152,15 +155,15 @@ def test_a_levy_changes_at_its_instant_inside_a_version(
 def test_money_for_more_than_a_token_carries_is_refused_with_what_it_can_carry() -> None:
     text = TEXTS["three-step"].replace('maximum = "250000.00"', 'maximum = "99999999999.00"')
     tariff = parse(text).tariff
-    purchase = {"tariff": tariff, "category": None, "usage": Usage(), "at": tariff.effective_from}
+    purchase = Purchase(tariff=tariff, band=None, usage=Usage(), at=tariff.effective_from)
 
     with pytest.raises(AmountTooLarge) as refusal:
-        price(99_999_999_999_00, **purchase)
+        purchase.price(99_999_999_999_00)
 
-    most = price(refusal.value.maximum_minor, **purchase)
+    most = purchase.price(refusal.value.maximum_minor)
     assert most.energy_wh == TENTHS_MAX * 100
     with pytest.raises(AmountTooLarge):
-        price(refusal.value.maximum_minor + 1, **purchase)
+        purchase.price(refusal.value.maximum_minor + 1)
 
 
 def test_money_above_the_tariffs_maximum_is_refused_with_it() -> None:

@@ -1,3 +1,5 @@
+"""Token identifiers only rise, skip what is reserved, and end with their base date."""
+
 from datetime import UTC, datetime, timedelta
 
 import pytest

@@ -1,3 +1,5 @@
+"""The issuer makes what meters accept, and refuses by name what it must not make."""
+
 from datetime import UTC, datetime
 
 import pytest

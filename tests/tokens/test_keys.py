@@ -1,3 +1,5 @@
+"""The sealed key store: what goes in, what comes out, and what is never shown."""
+
 import json
 from pathlib import Path
 

@@ -5,7 +5,7 @@ One JSON line an event, appended before a request leaves (``invoke``) and after 
 and never the server's own account of events. Times are monotonic nanoseconds of this machine.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
@@ -109,7 +109,7 @@ def events(path: Path) -> Iterator[Event]:
                 continue
 
 
-def acknowledged(told: list[Event]) -> dict[str, Event]:
+def acknowledged(told: Iterable[Event]) -> dict[str, Event]:
     """Return the payments the server took responsibility for, by transaction id.
 
     Only callbacks that tell of a real payment count, not forged or malformed ones nor those that
@@ -124,7 +124,7 @@ def acknowledged(told: list[Event]) -> dict[str, Event]:
     }
 
 
-def wrongly_believed(told: list[Event]) -> list[Event]:
+def wrongly_believed(told: Iterable[Event]) -> list[Event]:
     """Return the answers that acknowledged a forged callback; there should be none."""
     return [
         event
@@ -133,8 +133,8 @@ def wrongly_believed(told: list[Event]) -> list[Event]:
     ]
 
 
-def open_questions(told: list[Event]) -> set[str]:
+def open_questions(told: Iterable[Event]) -> set[str]:
     """Return the transaction ids of confirmations whose answer the operator never learned."""
-    told = [e for e in told if e.call is Call.CONFIRM and not e.behaviour.startswith(_UNTRUE)]
-    settled = {e.transaction_id for e in told if e.kind in {EventKind.OK, EventKind.FAIL}}
-    return {e.transaction_id for e in told} - settled
+    true = [e for e in told if e.call is Call.CONFIRM and not e.behaviour.startswith(_UNTRUE)]
+    settled = {e.transaction_id for e in true if e.kind in {EventKind.OK, EventKind.FAIL}}
+    return {e.transaction_id for e in true} - settled

@@ -7,7 +7,7 @@ of the town then show. Neither asks the server how it went.
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vending.simulation.history import (
@@ -110,21 +110,21 @@ def judge(
     """
     ours = {payment.transaction_id: payment for payment in payments}
     events = [event for event in told if event.transaction_id in ours]
-    taken = acknowledged(events)
-    doubtful = open_questions(events)
-    paid = Counter(
-        ours[transaction_id].account
-        for transaction_id in taken
-        if known(ours[transaction_id].account)
-    )
-    maybe = Counter(ours[transaction_id].account for transaction_id in doubtful)
     change = _change(before, after)
-    accepted = Counter({number: view.accepted for number, view in change.items()})
-    lacking = sum(max(0, count - accepted[number]) for number, count in paid.items())
-    beyond = sum(max(0, count - paid[number] - maybe[number]) for number, count in accepted.items())
-    refused = sum(view.refused for view in change.values())
-    differing = sum(view.tenths_differ for view in change.values())
-    answers = _different_answers(events)
+    return [
+        *_believed(ours, events, told),
+        *_sold(ours, events, change, known=known),
+        *_taken_by_meters(change),
+    ]
+
+
+def _believed(
+    ours: Mapping[str, CustomerPayment], events: Sequence[Event], told: Sequence[Event]
+) -> list[Finding]:
+    """Judge what the server answered."""
+    taken, doubtful = acknowledged(events), open_questions(events)
+    differing = _different_answers(events)
+    forged = wrongly_believed(told)
     return [
         Finding(
             holds=len(taken) + len(doubtful) == len(ours),
@@ -132,16 +132,43 @@ def judge(
             f"{len(doubtful):,} in doubt",
         ),
         Finding(
-            holds=not answers,
-            text=f"{len(events) // 2:,} callbacks; every repeat got the answer the first one got"
-            if not answers
-            else f"{answers:,} payments got different answers to the same callback",
+            holds=not differing,
+            text=f"{differing:,} payments got different answers to the same callback"
+            if differing
+            else f"{len(events) // 2:,} callbacks; every repeat got the answer the first one got",
         ),
+        Finding(holds=not forged, text=f"{len(forged):,} forged callbacks believed"),
+    ]
+
+
+def _sold(
+    ours: Mapping[str, CustomerPayment],
+    events: Sequence[Event],
+    change: Mapping[str, "_Change"],
+    *,
+    known: Callable[[str], bool],
+) -> list[Finding]:
+    """Judge, meter by meter, whether each payment brought one token and nothing else did."""
+    accounts = [ours[transaction_id].account for transaction_id in acknowledged(events)]
+    paid = Counter(account for account in accounts if known(account))
+    maybe = Counter(ours[transaction_id].account for transaction_id in open_questions(events))
+    accepted = Counter({number: one.accepted for number, one in change.items()})
+    lacking = sum(max(0, count - accepted[number]) for number, count in paid.items())
+    beyond = sum(max(0, count - paid[number] - maybe[number]) for number, count in accepted.items())
+    return [
         Finding(
             holds=lacking == 0,
             text=f"{lacking:,} acknowledged payments without a token that a meter accepted",
         ),
         Finding(holds=beyond == 0, text=f"{beyond:,} tokens accepted for which nobody had paid"),
+    ]
+
+
+def _taken_by_meters(change: Mapping[str, "_Change"]) -> list[Finding]:
+    """Judge what the meters made of their tokens."""
+    refused = sum(one.refused for one in change.values())
+    differing = sum(one.tenths_differ for one in change.values())
+    return [
         Finding(
             holds=refused == 0,
             text=f"{refused:,} tokens refused by a meter that had not used them yet",
@@ -149,10 +176,6 @@ def judge(
         Finding(
             holds=differing == 0,
             text=f"{differing:,} meters whose balance rose by other than the texts promised",
-        ),
-        Finding(
-            holds=not wrongly_believed(list(told)),
-            text=f"{len(wrongly_believed(list(told))):,} forged callbacks believed",
         ),
     ]
 
