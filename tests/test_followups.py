@@ -1,6 +1,5 @@
 """What is told after the first word: once that a token is coming, and the same digits again."""
 
-from dataclasses import replace
 from datetime import timedelta
 from zoneinfo import ZoneInfo
 
@@ -15,6 +14,7 @@ from vending.notices import Wording
 from vending.numbering import Numbers
 from vending.payments.payment import PayerKind, Payment
 from vending.postgres.pool import Connection
+from vending.values import replace
 
 METER = a_meter_number(800)
 PHONE = "+254708374149"

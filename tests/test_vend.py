@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -21,6 +20,7 @@ from vending.payments.payment import NoticeConflicts, OutcomeKind, PayerKind, Pa
 from vending.postgres.pool import Connection
 from vending.postgres.writer import Writer
 from vending.tokens.issuer import CoreIssuer, Order, Token, TokenRefused
+from vending.values import replace
 from vending.vend import Office, Result, TokenDiffers, vend
 
 FENCE = Fence(shard=0, owner="test", epoch=1, lease_seconds=10)

@@ -82,7 +82,7 @@ async def write(db: Writer, changes: Changes, *, fence: Fence, chart: Chart) -> 
     Raises Fenced when the fence no longer stands, DatabaseAway when the outcome is unknown, and
     asyncpg's errors when the data itself is refused; in the first and last case nothing is written.
     """
-    await chart.open(db, {posting.account for one in changes.entries for posting in one.postings})
+    await chart.open(db, {account for one in changes.entries for account, _ in one.postings})
     try:
         await db.fetch(
             WRITE,

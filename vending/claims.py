@@ -1,16 +1,15 @@
 """Claims: payments whose turn has come, and how a direct sale that comes again is recognised."""
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
 
 from vending.payments import rows
 from vending.payments.payment import NoticeConflicts, Payment, PaymentNotice
 from vending.payments.rows import Key
 from vending.postgres.pool import Session
+from vending.values import Value, replace
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
+class Claim(Value, frozen=True, kw_only=True):
     """A payment whose turn has come, and the meter it is to buy for, as it was typed.
 
     `reassignment` is the number of the request that moves a refund due to another meter, None for

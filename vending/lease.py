@@ -5,10 +5,9 @@ was frozen and taken over from writes nothing when it wakes up. Exclusion by a r
 works wherever rows do; the database's clock decides when a silent owner's right has run out.
 """
 
-from dataclasses import dataclass
-
 from vending.errors import Unavailable
 from vending.postgres.pool import Session
+from vending.values import Value
 
 # Taken when it has run out, or was ours before a restart; a live owner keeps it by every batch.
 TAKE = """
@@ -41,8 +40,7 @@ class Fenced(Unavailable):
     code = "fenced"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lease:
+class Lease(Value, frozen=True, kw_only=True):
     """Which shard this server wants to own, under what name, and for how long at a time."""
 
     shard: int
@@ -50,8 +48,7 @@ class Lease:
     seconds: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fence:
+class Fence(Value, frozen=True, kw_only=True):
     """The right to write vends: a shard, who owns it, since which epoch, and for how long."""
 
     shard: int

@@ -14,7 +14,6 @@ import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime
 
 from vending import lease, log, metrics
@@ -26,6 +25,7 @@ from vending.numbering import Numbers
 from vending.payments.outcomes import Outcome
 from vending.payments.payment import Payment
 from vending.postgres.writer import DatabaseAway, Writer
+from vending.values import replace
 from vending.vend import Office, Result, vend
 
 FRESH_MAX = 20_000

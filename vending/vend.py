@@ -40,6 +40,7 @@ from vending.tariffs.catalogue import Catalogue
 from vending.tariffs.quote import Quote
 from vending.tokens.identifiers import next_identifier
 from vending.tokens.issuer import Issuer, Order, Token, TokenRefused
+from vending.values import Value
 
 PREPAID = "prepaid"
 
@@ -66,8 +67,7 @@ class Office:
     paid_at_past: timedelta
 
 
-@dataclass(frozen=True, slots=True)
-class Approved:
+class Approved(Value, frozen=True):
     """A payment that buys: for which meter, what, and under which token identifier."""
 
     claim: Claim
@@ -76,8 +76,7 @@ class Approved:
     tid: int
 
 
-@dataclass(frozen=True, slots=True)
-class Declined:
+class Declined(Value, frozen=True):
     """A payment that buys nothing, why, and the meter if it was found."""
 
     claim: Claim

@@ -1,7 +1,8 @@
+"""The inbox on a real PostgreSQL: repeats, conflicts, and a database that goes away."""
+
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit, urlunsplit
 
@@ -17,6 +18,7 @@ from vending.payments.inbox import Conflicting, Found, Inbox, InboxUnavailable, 
 from vending.payments.payment import Payment, PaymentNotice
 from vending.postgres.pool import Connection
 from vending.postgres.writer import Writer
+from vending.values import replace
 
 NOW = datetime(2026, 11, 22, 8, tzinfo=UTC)
 

@@ -5,10 +5,10 @@ account is debited with the tender, and each line of the receipt is credited to 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 
 from vending.errors import Inconsistent
+from vending.values import Value
 
 SUSPENSE = "suspense:refund_due"
 """Money that found no meter: it is owed to the payer until it is reassigned or refunded."""
@@ -20,16 +20,11 @@ class EntryUnbalanced(Inconsistent):
     code = "entry_unbalanced"
 
 
-@dataclass(frozen=True, slots=True)
-class Posting:
-    """One side of an entry: an account's code and cents, positive for a debit."""
-
-    account: str
-    amount_minor: int
+Posting = tuple[str, int]
+"""One side of an entry: an account's code and cents, positive for a debit."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(Value, frozen=True, kw_only=True):
     """What happened to some money: postings that sum to zero, about one document.
 
     `document_id` is the payment the money came with; `sequence` is 0 for its first entry and rises
@@ -43,7 +38,9 @@ class Entry:
     booked_at: datetime
 
     def __post_init__(self) -> None:
-        total = sum(posting.amount_minor for posting in self.postings)
+        total = 0
+        for _, minor in self.postings:
+            total += minor
         if len(self.postings) < 2 or total != 0:  # noqa: PLR2004 -- double entry
             raise EntryUnbalanced(document=self.document_id, kind=self.kind)
 
@@ -65,13 +62,13 @@ def of_sale(
 
     `lines` are (account, cents) as on the receipt; a negative line (rounding) becomes a debit.
     """
-    credited = tuple(Posting(account, -minor) for account, minor in lines)
-    tender = -sum(posting.amount_minor for posting in credited)
+    credited = [(account, -minor) for account, minor in lines]
+    tender = -sum([minor for _, minor in credited])
     return Entry(
         document_id=document_id,
         sequence=sequence,
         kind="sale",
-        postings=(Posting(debit, tender), *credited),
+        postings=((debit, tender), *credited),
         booked_at=booked_at,
     )
 
@@ -82,6 +79,6 @@ def of_suspense(document_id: int, *, debit: str, amount_minor: int, booked_at: d
         document_id=document_id,
         sequence=0,
         kind="suspense",
-        postings=(Posting(debit, amount_minor), Posting(SUSPENSE, -amount_minor)),
+        postings=((debit, amount_minor), (SUSPENSE, -amount_minor)),
         booked_at=booked_at,
     )

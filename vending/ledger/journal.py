@@ -28,13 +28,10 @@ def columns(entries: Sequence[Entry], chart: Chart) -> tuple[list[object], ...]:
         [entry.sequence for entry in entries],
         [entry.kind for entry in entries],
         [
-            "{" + ",".join([str(number(posting.account)) for posting in entry.postings]) + "}"
+            "{" + ",".join([str(number(account)) for account, _ in entry.postings]) + "}"
             for entry in entries
         ],
-        [
-            "{" + ",".join([str(posting.amount_minor) for posting in entry.postings]) + "}"
-            for entry in entries
-        ],
+        ["{" + ",".join([str(minor) for _, minor in entry.postings]) + "}" for entry in entries],
         [entry.booked_at for entry in entries],
     )
 

@@ -6,12 +6,12 @@ and before a second check digit (IEC 62055-41, 6.1.2; STS test case CTSA17).
 """
 
 import re
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
 from vending.errors import Refused
 from vending.meters.check_digits import LENGTHS, luhn_digit, luhn_holds
+from vending.values import Value
 
 MeterStatus = Literal["active", "blocked", "removed"]
 DebtMode = Literal["percent", "fixed", "all"]
@@ -100,8 +100,7 @@ def meter_pan(meter_number: str) -> str:
     return issuer + meter_number + luhn_digit(issuer + meter_number)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Meter:
+class Meter(Value, frozen=True, kw_only=True):
     """One meter's record: everything but what a vend changes.
 
     `sgc` supply group code, `krn` key revision number, `ti` tariff index, `ea` encryption
@@ -110,6 +109,8 @@ class Meter:
     and change only by key-change tokens. `tariff` and `tariff_category` say what is charged.
     `phones` (E.164) may read this meter's tokens back; `language` is that of its messages.
     """
+
+    hidden = frozenset({"phones"})
 
     meter_number: str
     sgc: str
@@ -123,13 +124,12 @@ class Meter:
     tariff: str
     tariff_category: str
     status: MeterStatus = "active"
-    phones: tuple[str, ...] = field(default=(), repr=False)
+    phones: tuple[str, ...] = ()
     language: str = "en"
     region: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MeterState:
+class MeterState(Value, frozen=True, kw_only=True):
     """What the next vend of a meter must know, and will change.
 
     `last_tid` is the last token identifier used, in minutes since the base date; 0 means none.
@@ -148,8 +148,7 @@ class MeterState:
     open_debts: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DebtRecord:
+class DebtRecord(Value, frozen=True, kw_only=True):
     """One debt of a meter and how a purchase pays it off; the lowest `priority` goes first.
 
     `mode` percent takes `rate_ppm` millionths of the tender, fixed takes `amount_minor` a

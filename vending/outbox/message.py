@@ -6,9 +6,11 @@ however late, carries the same words and the same digits.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+from vending.values import Value
 
 BUCKETS = 16
 """Home columns of the message table: the most relays that can share its work."""
@@ -29,8 +31,7 @@ class MessageKind(StrEnum):
     COMING = "coming"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class Message(Value, frozen=True, kw_only=True):
     """One message to one person.
 
     `kind` is one of MessageKind. `recipient` is a number in E.164; `payment_id` is None for a
@@ -38,11 +39,13 @@ class Message:
     instant it may leave.
     """
 
+    hidden = frozenset({"recipient", "body"})
+
     message_id: int
     payment_id: int | None
     kind: str
-    recipient: str = field(repr=False)
-    body: str = field(repr=False)
+    recipient: str
+    body: str
     due_at: datetime
 
 

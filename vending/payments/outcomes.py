@@ -1,13 +1,13 @@
 """What became of payments: one row each, written by the vend's statement and read by everyone."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 
 import asyncpg
 
 from vending.payments.payment import OutcomeKind
 from vending.postgres.writer import Writer
+from vending.values import Value
 
 PARAMETERS = 14
 """How many parameters `insert_outcomes` takes."""
@@ -20,12 +20,13 @@ select payment_id, kind, reason, meter_number, tid_base, tid, token, energy_wh, 
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(Value, frozen=True, kw_only=True):
     """What became of one payment: a token with the receipt behind it, or a refund with its reason.
 
     `lines` are the receipt's (code, cents) and sum to the tender; `reason` is a refusal's code.
     """
+
+    hidden = frozenset({"token"})
 
     payment_id: int
     kind: OutcomeKind
@@ -34,7 +35,7 @@ class Outcome:
     meter_number: str | None = None
     tid_base: int | None = None
     tid: int | None = None
-    token: str | None = field(default=None, repr=False)
+    token: str | None = None
     energy_wh: int | None = None
     tariff: str | None = None
     tariff_version: str | None = None

@@ -1,10 +1,10 @@
 """What a payment is: the operator's notice, our record of it, and the outcomes it may have."""
 
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
 from vending.errors import Inconsistent, Refused, Rejected
+from vending.values import Value
 
 
 class PayerKind(StrEnum):
@@ -40,13 +40,14 @@ LEGAL_CHANGES: dict[OutcomeKind | None, frozenset[OutcomeKind]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PaymentNotice:
+class PaymentNotice(Value, frozen=True, kw_only=True):
     """What an operator told us about one payment, parsed and not yet stored.
 
     `account_reference` is what the payer typed, trimmed; it may not be a meter at all.
     `paid_at` is the operator's own time of payment in UTC. `raw` is the body as it came.
     """
+
+    hidden = frozenset({"payer", "raw"})
 
     operator: str
     transaction_id: str
@@ -54,9 +55,9 @@ class PaymentNotice:
     account_reference: str
     amount_minor: int
     paid_at: datetime
-    payer: str = field(repr=False)
+    payer: str
     payer_kind: PayerKind
-    raw: bytes = field(repr=False)
+    raw: bytes
 
     def same_facts(self, other: "PaymentNotice") -> bool:
         """Whether two notices of one transaction agree on where the money went, how much, when."""
@@ -71,8 +72,7 @@ class PaymentNotice:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Payment:
+class Payment(Value, frozen=True, kw_only=True):
     """A notice that is stored: it has our number, and will have exactly one outcome."""
 
     payment_id: int

@@ -5,9 +5,13 @@ and a part into 70 letters, so text from outside is folded into the alphabet fir
 """
 
 import unicodedata
+from functools import lru_cache
 
 PART_SEPTETS = 160
 """What one part holds."""
+
+REMEMBERED = 256
+"""Texts whose folding is remembered: names and symbols come in every message."""
 
 _BASIC = frozenset(
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
@@ -15,6 +19,8 @@ _BASIC = frozenset(
 )
 # Each of these is an escape and a letter: two septets.
 _EXTENDED = frozenset("\f^{}\\[~]|€")
+
+_ALPHABET = _BASIC | _EXTENDED
 
 _FOLDED = {
     "\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u2013": "-", "\u2014": "-",
@@ -24,17 +30,14 @@ _FOLDED = {
 
 def septets(text: str) -> int | None:
     """Return how many septets a text takes, or None when a letter is not in the alphabet."""
-    total = 0
-    for letter in text:
-        if letter in _BASIC:
-            total += 1
-        elif letter in _EXTENDED:
-            total += 2
-        else:
-            return None
-    return total
+    if _BASIC.issuperset(text):
+        return len(text)
+    if not _ALPHABET.issuperset(text):
+        return None
+    return len(text) + sum(map(_EXTENDED.__contains__, text))
 
 
+@lru_cache(maxsize=REMEMBERED)
 def fold(text: str) -> str:
     """Return a text in the alphabet: accents dropped where they must be, the unknown as "?".
 
@@ -56,6 +59,7 @@ def _fold_letter(letter: str) -> str:
     return "?"
 
 
+@lru_cache(maxsize=REMEMBERED)
 def cut(text: str, septets_max: int) -> str:
     """Return the longest head of a folded text that fits, without a space at its end."""
     taken = 0

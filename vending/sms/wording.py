@@ -8,9 +8,10 @@ shortened; names are, and amounts beyond anything paid by phone drop lesser fiel
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 from vending.quantities import energy_text, money_text
-from vending.sms.gsm7 import PART_SEPTETS, cut, fold, septets
+from vending.sms.gsm7 import PART_SEPTETS, REMEMBERED, cut, fold, septets
 
 LANGUAGES = ("en", "sw")
 """The languages we write; any other is answered in the first."""
@@ -236,7 +237,7 @@ def _receipt(
     tender_minor, energy_minor, other_minor = amounts
     sold = (
         f"{words.meter}:{meter_number} {words.token}:{grouped(digits)} "
-        f"{words.date}:{local_time:%Y%m%d %H:%M} {words.units}:{energy_text(energy_wh)}"
+        f"{words.date}:{_minute(local_time)} {words.units}:{energy_text(energy_wh)}"
     )
     plain = f"{words.amount}:{money_text(tender_minor)}"
     priced = f"{words.amount}:{_money(currency_symbol, tender_minor)}"
@@ -244,12 +245,18 @@ def _receipt(
         f"{words.token_amount}:{money_text(energy_minor)} "
         f"{words.other_charges}:{money_text(other_minor)}"
     )
+    fullest = f"{lead} {sold} {priced} {split}" if lead else f"{sold} {priced} {split}"
+    if fits_one_part(fullest):
+        return fullest
     return _first_that_fits(
-        f"{lead} {sold} {priced} {split}".lstrip(),
-        f"{sold} {priced} {split}",
-        f"{sold} {plain} {split}",
-        f"{sold} {plain}",
+        f"{sold} {priced} {split}", f"{sold} {plain} {split}", f"{sold} {plain}"
     )
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _minute(local_time: datetime) -> str:
+    # All receipts of a batch have the same instant.
+    return f"{local_time:%Y%m%d %H:%M}"
 
 
 def _framed(text: str, *, help_sentence: str, utility_name: str) -> str:

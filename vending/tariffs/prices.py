@@ -30,12 +30,25 @@ class MonthlyFee(msgspec.Struct, frozen=True, kw_only=True):
     total: int
 
 
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a receipt: what it is for, the ledger account it is credited to, cents."""
+
+    code: str
+    account: str
+    amount_minor: int
+
+
+Sold = tuple[int, tuple[Line, ...]]
+"""What a tender buys: watt-hours and the receipt's lines, rounding included."""
+
+
 class Prices(msgspec.Struct, frozen=True, kw_only=True):
     """What a band costs while no rate changes; scaled numbers are cents times `scale`.
 
     `slopes[b][i]` is what one watt-hour of block `b` costs on line `i`, `totals[b]` on all lines.
     `tender_shares`, when there are any, are the taxes taken of the tender: pairs of a line's index
-    and the scaled tax in one cent of the tender.
+    and the scaled tax in one cent of the tender. `remembered` holds what round sums bought: most
+    people pay the same few, and the prices do not change while this value lives.
     """
 
     scale: int
@@ -48,6 +61,7 @@ class Prices(msgspec.Struct, frozen=True, kw_only=True):
     purchase_total: int
     monthly: tuple[MonthlyFee, ...]
     tender_shares: tuple[tuple[int, int], ...]
+    remembered: dict[tuple[int, tuple[int, ...], int], Sold] = msgspec.field(default_factory=dict)
 
 
 def boil(

@@ -32,7 +32,7 @@ from vending.quantities import (
     tenths_carried,
 )
 from vending.tariffs.charge import DEBT, ROUNDING
-from vending.tariffs.prices import MonthlyFee, Prices
+from vending.tariffs.prices import Line, MonthlyFee, Prices, Sold
 from vending.tariffs.tariff import Tariff
 from vending.tariffs.usage import Usage, after, as_of
 
@@ -50,6 +50,9 @@ __all__ = [
 ]
 
 PPM = 1_000_000
+
+REMEMBERED_MAX = 4_096
+"""Sums remembered for a band's prices: a few megabytes at most over all bands."""
 
 ENERGY_MAX_WH = TENTHS_MAX * WH_PER_TENTH
 
@@ -94,14 +97,6 @@ class Debt(msgspec.Struct, frozen=True, kw_only=True):
     rate_ppm: int = 0
     amount_minor: int = 0
     balance_minor: int
-
-
-class Line(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of a receipt: what it is for, the ledger account it is credited to, cents."""
-
-    code: str
-    account: str
-    amount_minor: int
 
 
 class Quote(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,15 +145,15 @@ def price(
     not in force yet.
     """
     footing = _footing(tariff, category, usage, at)
-    money_minor, taken, debt_lines = _after_debts(tender_minor, tariff, footing, debts)
-    energy_wh = _whole_steps(money_minor, tariff, footing)
-    lines = _lines(energy_wh, money_minor, tariff, footing)
-    if debt_lines:
-        lines += debt_lines
-    _add_rounding(lines, tender_minor, tariff)
+    taken: tuple[tuple[int, int], ...] = ()
+    if debts:
+        money_minor, taken, debt_lines = _after_debts(tender_minor, tariff, footing, debts)
+        energy_wh, lines = _sold(tender_minor, money_minor, debt_lines, tariff, footing)
+    else:
+        energy_wh, lines = _sold_before(tender_minor, tariff, footing)
     return Quote(
         tender_minor=tender_minor,
-        lines=tuple(lines),
+        lines=lines,
         energy_wh=energy_wh,
         category=footing.band,
         tariff=tariff.code,
@@ -236,6 +231,34 @@ def _footing(tariff: Tariff, category: str | None, usage: Usage, at: datetime) -
             due = tuple(old + months * new for old, new in zip(due, fee.sums, strict=True))
             due_total += months * fee.total
     return _Footing(prices, band, month, bought_wh, due, due_total)
+
+
+def _sold_before(tender_minor: int, tariff: Tariff, footing: _Footing) -> Sold:
+    """Return what a tender without debts buys, from memory if the same was bought before."""
+    remembered = footing.prices.remembered
+    bought_wh = footing.bought_wh if len(footing.prices.edges_wh) > 1 else 0
+    what = (tender_minor, footing.due, bought_wh)
+    sold = remembered.get(what)
+    if sold is None:
+        money_minor, _, _ = _after_debts(tender_minor, tariff, footing, ())
+        sold = _sold(tender_minor, money_minor, [], tariff, footing)
+        if len(remembered) >= REMEMBERED_MAX:
+            remembered.clear()
+        remembered[what] = sold
+    return sold
+
+
+def _sold(
+    tender_minor: int,
+    money_minor: int,
+    debt_lines: list[Line],
+    tariff: Tariff,
+    footing: _Footing,
+) -> Sold:
+    energy_wh = _whole_steps(money_minor, tariff, footing)
+    lines = _lines(energy_wh, money_minor, tariff, footing) + debt_lines
+    _add_rounding(lines, tender_minor, tariff)
+    return energy_wh, tuple(lines)
 
 
 def _months_due(fee: MonthlyFee, paid_through: int, month: int) -> int:

@@ -7,13 +7,13 @@ digits.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
 
 import sts_core
 
 from vending.errors import Refused
 from vending.meters.meter import KEY_TYPE_UNIQUE, Meter
+from vending.values import Value
 
 ELECTRICITY = 0
 """Subclass of a class 0 token for electricity in tenths of kWh (IEC 62055-41, 6.2.2)."""
@@ -58,8 +58,7 @@ class TokenRefused(Refused):
     code = "token_refused"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class Order(Value, frozen=True, kw_only=True):
     """One token to make: everything that decides its digits, save the key."""
 
     meter: Meter
@@ -68,11 +67,12 @@ class Order:
     rnd: int
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(Value, frozen=True):
     """Twenty digits, the energy in tenths they carry, and the identifier within them."""
 
-    digits: str = field(repr=False)
+    hidden = frozenset({"digits"})
+
+    digits: str
     energy_tenths: int
     tid: int
 
@@ -95,9 +95,7 @@ class CoreIssuer:
     def __init__(self, ring: sts_core.KeyRing) -> None:
         self._ring = ring
         entries = ring.keys()
-        self._keys = {
-            (key.sgc, key.krn): key for key in entries if key.key_type == KEY_TYPE_UNIQUE
-        }
+        self._keys = {(key.sgc, key.krn): key for key in entries if key.key_type == KEY_TYPE_UNIQUE}
 
     def require_issuable(self, meter: Meter, *, tid: int) -> None:
         """Raise KeyMissing, KeyUnfit or KeyExpired when no token can be made for the meter."""
