@@ -38,6 +38,13 @@ _POLL_SECONDS = 0.02
 _LOG_LINES_TOLD = 12
 _PR_SET_PDEATHSIG = 1
 
+_TRY_AGAIN = (
+    # Backends of a killed postmaster are still leaving.
+    "pre-existing shared memory",
+    # A server that was killed while it started PostgreSQL left it starting: it is taken over.
+    'lock file "postmaster.pid" already exists',
+)
+
 
 class PostgresDidNotStart(Unavailable):
     """PostgreSQL did not start; its last words are given.
@@ -163,8 +170,9 @@ class Cluster:
                 return found
             await asyncio.sleep(_POLL_SECONDS)
         words = _last_words(self._site.log, self._pass_on(said))
-        if "pre-existing shared memory" in words:
-            return None  # backends of a killed postmaster are still leaving
+        if any(one in words for one in _TRY_AGAIN):
+            self._child = None  # what runs next may be another's
+            return None
         if _says_full(words) or shutil.disk_usage(self._site.data_dir).free < FREE_BYTES_MIN:
             raise DiskFull(data_dir=self._site.data_dir, log=words)
         raise PostgresDidNotStart(
