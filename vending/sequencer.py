@@ -11,7 +11,7 @@ second has a guaranteed share, so that a backlog drains while live customers are
 
 import asyncio
 import hashlib
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -270,17 +270,21 @@ class Sequencer:
         metrics.batch_payments.observe(len(claims))
         now = self._clock()
         decided = []
+        counts: Counter[tuple[str, str]] = Counter()
         for claim, result in zip(claims, results, strict=True):
             self._held.discard(_identity(claim))
-            self._answer(claim, result)
+            if self._answers:
+                self._answer(claim, result)
             if isinstance(result, VendingError):
-                metrics.outcomes.labels("nothing_sold", result.code).inc()
+                counts["nothing_sold", result.code] += 1
                 continue
             decided.append(result)
             if result.decided_at == decided_at:  # not one that had been decided before
-                metrics.outcomes.labels(str(result.kind), result.reason or "").inc()
+                counts[result.kind.value, result.reason or ""] += 1
                 waited = (now - claim.payment.received_at).total_seconds()
                 metrics.vend_seconds.observe(max(0.0, waited))
+        for labels, count in counts.items():
+            metrics.outcomes.labels(*labels).inc(count)
         metrics.waiting_payments.set(len(self._held))
         self._on_committed(decided)
 

@@ -6,6 +6,7 @@ surge makes batches larger instead of slower. One task writes, on one connection
 
 import asyncio
 import hashlib
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,6 +30,9 @@ WAITING_MAX = 20_000
 
 STORE_SECONDS = 3.0
 """An operator stops listening after five to eight seconds; by then it must have our refusal."""
+
+WATCH_SECONDS = 0.1
+"""How closely that is watched."""
 
 STORE = (
     rows.insert_payments(1)
@@ -84,6 +88,7 @@ Found = Stored | Repeated | Conflicting
 class _Call:
     payment: Payment
     answer: "asyncio.Future[Found]"
+    until: float
 
 
 class Inbox:
@@ -103,6 +108,8 @@ class Inbox:
         self._numbers = numbers
         self._on_stored = on_stored
         self._waiting: list[_Call] = []
+        self._unanswered: deque[_Call] = deque()
+        self._watch: asyncio.TimerHandle | None = None
         self._work = asyncio.Event()
         self._stopping = False
         self._log = log.get("payments.inbox")
@@ -122,13 +129,27 @@ class Inbox:
             product=product,
             received_at=received_at,
         )
-        answer: asyncio.Future[Found] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Call(payment, answer))
+        loop = asyncio.get_running_loop()
+        call = _Call(payment, loop.create_future(), loop.time() + STORE_SECONDS)
+        self._waiting.append(call)
+        self._unanswered.append(call)
         self._work.set()
-        try:
-            return await asyncio.wait_for(asyncio.shield(answer), STORE_SECONDS)
-        except TimeoutError:
-            raise InboxUnavailable(operator=notice.operator) from None
+        if self._watch is None:
+            self._watch = loop.call_later(WATCH_SECONDS, self._give_up)
+        # Cancelling the caller cancels this answer and nothing else: the call stays in its batch.
+        return await call.answer
+
+    def _give_up(self) -> None:
+        """Tell callers whose time has passed that nothing is acknowledged, and look again later.
+
+        One watch for all: a timer for each caller would cost as much as its commit.
+        """
+        loop = asyncio.get_running_loop()
+        unanswered = self._unanswered
+        while unanswered and (unanswered[0].answer.done() or unanswered[0].until <= loop.time()):
+            call = unanswered.popleft()
+            _fail(call, InboxUnavailable(operator=call.payment.notice.operator))
+        self._watch = loop.call_later(WATCH_SECONDS, self._give_up) if unanswered else None
 
     async def quarantine(
         self,
@@ -221,19 +242,22 @@ class Inbox:
         repeats = [payment for payment in payments if payment.payment_id not in stored]
         before = await self._known(repeats, known) if repeats else {}
         found: list[Found] = []
+        counts: Counter[tuple[str, str]] = Counter()
         for payment in payments:
             notice = payment.notice
             if payment.payment_id in stored:
                 found.append(Stored(payment.payment_id))
-                metrics.payments_stored.labels(notice.operator, "stored").inc()
+                counts[notice.operator, "stored"] += 1
                 continue
             first_id, first = before[rows.key_of(notice)]
             if first.same_facts(notice):
                 found.append(Repeated(first_id))
-                metrics.payments_stored.labels(notice.operator, "repeated").inc()
+                counts[notice.operator, "repeated"] += 1
             else:
                 await self._put_aside(payment, first_id)
                 found.append(Conflicting(first_id))
+        for labels, count in counts.items():
+            metrics.payments_stored.labels(*labels).inc(count)
         return found
 
     async def _known(
