@@ -62,5 +62,5 @@ types: install ## check types: the server, its tests, and the core's stubs again
 contracts: install ## check which package imports which
 	$(BIN)/lint-imports
 
-torture: install ## kill the server and PostgreSQL under load, CYCLES=n times
-	$(BIN)/pytest -m torture --cycles $(CYCLES) --timeout 0
+torture: install ## kill the server and PostgreSQL under load, CYCLES=n times; SEED=s again
+	$(BIN)/python -m tests.torture --cycles $(CYCLES) $(if $(SEED),--seed $(SEED))
