@@ -49,6 +49,9 @@ short_code = "888880"
 lease_seconds = 2
 sweep_seconds = 1
 
+[intake]
+spool_dir = "{home}/spool"
+
 [keys]
 store = "{home}/keys.sealed"
 

@@ -23,9 +23,9 @@ class Victim:
     `fault` is built into every server that is started without one of its own.
     """
 
-    def __init__(self, ground: Ground, *, fault: str = "none") -> None:
+    def __init__(self, ground: Ground, *, fault: str | None = None) -> None:
         self._ground = ground
-        self._fault = fault
+        self.fault = fault
         self._nursery: Process | None = None
         self._first: Process | None = None
         self._number: int | None = None
@@ -39,7 +39,7 @@ class Victim:
 
         The first is started by the command itself, the others out of the nursery.
         """
-        fault = fault or self._fault
+        fault = fault or self.fault or "none"
         if self._first is None and fault == "none":
             with self._ground.log.open("ab") as log:
                 self._first = await self._run(
