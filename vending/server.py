@@ -30,9 +30,12 @@ from vending.notices import wording_of
 from vending.numbering import Numbers
 from vending.outbox.pacing import Pace
 from vending.outbox.relay import Relay
+from vending.payments import spool
 from vending.payments.inbox import Inbox
+from vending.payments.intake import Intake
 from vending.payments.outcomes import Outcome
-from vending.postgres import database, migrate, pool
+from vending.payments.spool import Spool
+from vending.postgres import database, pool
 from vending.postgres.database import Database
 from vending.postgres.pool import Pool
 from vending.postgres.writer import Writer
@@ -135,11 +138,11 @@ async def running(
     ConfigInvalid, AddressUnusable, and the errors of the embedded PostgreSQL and of migrations.
     """
     async with AsyncExitStack() as stack:
+        kept = stack.enter_context(
+            spool.opened(Path(config.intake.spool_dir), bytes_max=config.intake.spool_bytes_max)
+        )
         base = await stack.enter_async_context(database.opened(config.database, on_line=on_line))
-        if base.embedded:
-            await migrate.migrate(base.owner_dsn, now=clock())
-        else:
-            await migrate.require_current(base.dsn)
+        await database.make_ready(base, now=clock())
         readers = await stack.enter_async_context(
             pool.create(base.dsn, size=config.database.readers)
         )
@@ -149,7 +152,7 @@ async def running(
 
         relay, gateway = _relay(config, base, clock)
         stack.push_async_callback(gateway.close)
-        lanes = _lanes(config, base, opening, relay, readers, clock=clock, numbers=numbers)
+        lanes = _lanes(config, base, opening, relay, readers, kept, clock=clock, numbers=numbers)
         work = _Work(config.server.drain_seconds)
         stack.push_async_callback(work.end)
         work.start(_refresh(opening, lanes.sequencer), name="refresh")
@@ -158,11 +161,12 @@ async def running(
         doors = Doors(
             config=config,
             clock=clock,
-            inbox=lanes.inbox,
+            intake=lanes.intake,
             readers=readers,
             numbers=numbers,
             sequencer=lanes.sequencer,
             keys_loaded=lambda: opening.issuer is not None,
+            tariffs_loaded=lambda: opening.catalogue is not None,
             started=lambda: started,
         )
         door = await listener.listen(app.build(doors), config.server)
@@ -184,6 +188,7 @@ async def running(
 class _Lanes:
     """What a payment passes through on its way from the door to the phone."""
 
+    intake: Intake
     inbox: Inbox
     sweep: Sweep
     sequencer: Sequencer
@@ -194,9 +199,12 @@ class _Lanes:
         work.start(self.sequencer.run(), name="sequencer")
         work.start(self.sweep.run(), name="sweep")
         work.start(self.inbox.run(), name="inbox")
+        work.start(self.intake.run(), name="intake")
 
     async def drain(self, work: "_Work") -> None:
         """Let each finish what the one before it has handed over."""
+        self.intake.stop()
+        await work.ended("intake")
         self.inbox.stop()
         await work.ended("inbox")
         self.sweep.stop()
@@ -268,6 +276,7 @@ def _lanes(
     opening: _Opening,
     relay: Relay,
     readers: Pool,
+    kept: Spool,
     *,
     clock: Clock,
     numbers: Numbers,
@@ -277,7 +286,9 @@ def _lanes(
         Writer(base.dsn, seconds=INBOX_COMMIT_SECONDS),
         numbers=numbers,
         on_stored=sequencer.offer,
+        patience=config.intake.inbox_milliseconds / 1000,
     )
+    intake = Intake(inbox, kept, clock=clock, patience=config.intake.inbox_milliseconds / 1000)
     sweep = Sweep(
         readers,
         sequencer,
@@ -286,7 +297,7 @@ def _lanes(
         clock=clock,
         every=timedelta(seconds=config.vend.sweep_seconds),
     )
-    return _Lanes(inbox=inbox, sweep=sweep, sequencer=sequencer, relay=relay)
+    return _Lanes(intake=intake, inbox=inbox, sweep=sweep, sequencer=sequencer, relay=relay)
 
 
 def _sequencer(

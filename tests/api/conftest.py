@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -22,7 +23,9 @@ from vending.config import Config
 from vending.meters import directory
 from vending.meters.meter import Meter, MeterStatus
 from vending.numbering import Numbers
+from vending.payments import spool
 from vending.payments.inbox import Inbox
+from vending.payments.intake import Intake
 from vending.payments.outcomes import Outcome
 from vending.payments.payment import Payment
 from vending.postgres import pool
@@ -49,6 +52,8 @@ SETTINGS: dict[str, Any] = {
         {"short_code": "888888", "product": "postpaid"},
     ],
     "database": {"readers": 2},
+    # Nor is the database quick on such a machine; the spool is tested where it is wanted.
+    "intake": {"inbox_milliseconds": 3_000},
 }
 
 
@@ -93,6 +98,7 @@ class Served:
     listener: Listener
     session: aiohttp.ClientSession
     stored: "asyncio.Queue[Payment]"
+    inbox: Inbox
     inbox_running: "asyncio.Task[None] | None"
 
     @property
@@ -116,7 +122,7 @@ class Served:
             return Reply(response.status, response.headers, await response.read())
 
     def start_inbox(self) -> None:
-        self.inbox_running = asyncio.create_task(self.doors.inbox.run())
+        self.inbox_running = asyncio.create_task(self.inbox.run())
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +142,7 @@ Serve = Callable[..., AbstractAsyncContextManager[Served]]
 
 
 @pytest.fixture
-def serve(database: Database, clock: SettableClock) -> Serve:
+def serve(database: Database, clock: SettableClock, tmp_path: Path) -> Serve:
     """Return what serves the API, with some settings changed, for the length of a block."""
 
     @asynccontextmanager
@@ -148,8 +154,10 @@ def serve(database: Database, clock: SettableClock) -> Serve:
         inbox_runs: bool = True,
         sequencer: Lease | None = None,
         keys_loaded: bool = True,
+        tariffs_loaded: bool = True,
         started: bool = True,
         source: str = "127.0.0.1",
+        spool_bytes_max: int = 1_000_000,
         **sections: dict[str, Any],
     ) -> AsyncIterator[Served]:
         stored: asyncio.Queue[Payment] = asyncio.Queue()
@@ -165,27 +173,35 @@ def serve(database: Database, clock: SettableClock) -> Serve:
             readers = await stack.enter_async_context(
                 pool.create(readers_dsn or database.dsn, size=config.database.readers)
             )
+            kept = stack.enter_context(spool.opened(tmp_path / "spool", bytes_max=spool_bytes_max))
+            patience = config.intake.inbox_milliseconds / 1000
+            inbox = Inbox(writer, numbers=numbers, on_stored=on_stored, patience=patience)
+            intake = Intake(inbox, kept, clock=now, patience=patience)
             doors = Doors(
                 config=config,
                 clock=now,
-                inbox=Inbox(writer, numbers=numbers, on_stored=on_stored),
+                intake=intake,
                 readers=readers,
                 numbers=numbers,
                 sequencer=sequencer or Lease(),
                 keys_loaded=lambda: keys_loaded,
+                tariffs_loaded=lambda: tariffs_loaded,
                 started=lambda: started,
             )
             listening = await listener.listen(app.build(doors), config.server)
             connector = aiohttp.TCPConnector(local_addr=(source, 0), limit=0)
             session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
-            served = Served(doors, listening, session, stored, None)
+            served = Served(doors, listening, session, stored, inbox, None)
             if inbox_runs:
                 served.start_inbox()
+            replaying = asyncio.create_task(intake.run())
             try:
                 yield served
             finally:
                 await listening.close()
-                doors.inbox.stop()
+                intake.stop()
+                await replaying
+                inbox.stop()
                 if served.inbox_running is not None:
                     await served.inbox_running
                 writer.drop()

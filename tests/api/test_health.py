@@ -16,6 +16,7 @@ async def test_a_server_with_everything_is_alive_started_and_ready(serve: Serve)
         "ready": True,
         "database": "up",
         "keys": "loaded",
+        "tariffs": "loaded",
         "sequencer": "owner",
         "waiting_payments": 7,
     }
@@ -41,6 +42,12 @@ async def test_without_keys_the_server_is_not_ready(serve: Serve) -> None:
     async with serve(keys_loaded=False) as api:
         ready = await api.get("/health/ready")
     assert (ready.status, ready.json["keys"]) == (503, "missing")
+
+
+async def test_without_a_tariff_the_server_is_not_ready(serve: Serve) -> None:
+    async with serve(tariffs_loaded=False) as api:
+        ready = await api.get("/health/ready")
+    assert (ready.status, ready.json["tariffs"]) == (503, "missing")
 
 
 async def test_a_server_that_still_starts_is_alive_and_neither_started_nor_ready(

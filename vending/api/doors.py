@@ -9,7 +9,7 @@ from aiohttp import web
 from vending.clock import Clock
 from vending.config import Config
 from vending.numbering import Numbers
-from vending.payments.inbox import Inbox
+from vending.payments.intake import Intake
 from vending.payments.outcomes import Outcome
 from vending.payments.payment import Payment
 from vending.postgres.pool import Pool
@@ -37,17 +37,19 @@ class SequencerView(Protocol):
 class Doors:
     """The doors from the API into the server.
 
-    `readers` is a pool for reads only. `keys_loaded` says whether the key ring is open, and
+    `readers` is a pool for reads only. `keys_loaded` says whether the key ring is open,
+    `tariffs_loaded` whether there is a tariff to price by, and
     `started` whether start-up has finished; both are asked anew for every health probe.
     """
 
     config: Config
     clock: Clock
-    inbox: Inbox
+    intake: Intake
     readers: Pool = field(repr=False)
     numbers: Numbers
     sequencer: SequencerView
     keys_loaded: Callable[[], bool]
+    tariffs_loaded: Callable[[], bool]
     started: Callable[[], bool]
 
 

@@ -26,6 +26,7 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
     ready: bool
     database: Literal["up", "away"]
     keys: Literal["loaded", "missing"]
+    tariffs: Literal["loaded", "missing"]
     sequencer: Literal["owner", "standby"]
     waiting_payments: int
 
@@ -61,12 +62,13 @@ class Probes:
         """Say whether requests should be sent here, and what is missing if not."""
         up = await self._database_answers()
         metrics.database_up.set(int(up))
-        loaded = self._doors.keys_loaded()
-        ready = up and loaded and self._doors.started()
+        keys, tariffs = self._doors.keys_loaded(), self._doors.tariffs_loaded()
+        ready = up and keys and tariffs and self._doors.started()
         readiness = Readiness(
             ready=ready,
             database="up" if up else "away",
-            keys="loaded" if loaded else "missing",
+            keys="loaded" if keys else "missing",
+            tariffs="loaded" if tariffs else "missing",
             sequencer="owner" if self._doors.sequencer.running else "standby",
             waiting_payments=self._doors.sequencer.waiting,
         )

@@ -4,7 +4,7 @@ from vending.clock import system_clock
 from vending.commands import surroundings
 from vending.commands.surroundings import ConfigFile, console
 from vending.config import Config
-from vending.postgres import migrate as migrations
+from vending.postgres import database
 
 
 def migrate(*, config: ConfigFile = None) -> None:
@@ -17,5 +17,5 @@ def migrate(*, config: ConfigFile = None) -> None:
 
 
 async def _migrate(config: Config) -> list[str]:
-    async with surroundings.opened(config) as base:
-        return await migrations.migrate(base.owner_dsn, now=system_clock())
+    async with database.opened(config.database) as base:
+        return await database.bring_up_to_date(base, now=system_clock())

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from vending import config, log
+from vending.clock import system_clock
 from vending.config import Config
 from vending.postgres import database, pool
 from vending.postgres.database import Database
@@ -39,8 +40,12 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 @asynccontextmanager
 async def opened(read: Config) -> AsyncIterator[Database]:
-    """Yield the database; the embedded one joins a running server or runs for the command."""
+    """Yield the database, with every table there is.
+
+    The embedded one is a running server's, or runs for the command and is migrated.
+    """
     async with database.opened(read.database) as base:
+        await database.make_ready(base, now=system_clock())
         yield base
 
 

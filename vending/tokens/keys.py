@@ -62,6 +62,16 @@ class KeyExists(Rejected):
     code = "key_exists"
 
 
+class KeyStoreUnusable(Unavailable):
+    """The key store cannot be read or written.
+
+    `fault` says why: the file's owner and rights, or a disk that is full. What was in the store
+    is still there.
+    """
+
+    code = "key_store_unusable"
+
+
 class Description(msgspec.Struct, frozen=True, kw_only=True):
     """What a vending key is, without its bytes; `kcv` is its check value in hex."""
 
@@ -96,7 +106,7 @@ class KeyStore:
         """Seal one more key and return its description with its check value.
 
         `description.kcv`, when given, must be the key's. `key` is wiped. Raises KeyRefused,
-        KeyExists, and KeyStoreSealed when the passphrase is not the store's.
+        KeyExists, KeyStoreUnusable, and KeyStoreSealed when the passphrase is not the store's.
         """
         if not passphrase:
             raise KeyStoreSealed(file=str(self.path))
@@ -127,7 +137,7 @@ class KeyStore:
         return [sealed.description for sealed in self._read().keys]
 
     def open(self, *, passphrase: str) -> sts_core.KeyRing:
-        """Return a ring with every key of the store. Raises KeyStoreMissing or KeyStoreSealed."""
+        """Return a ring with every key. Raises KeyStoreMissing, -Sealed or -Unusable."""
         store = self._read()
         cipher = _cipher(passphrase, store.salt)
         ring = sts_core.KeyRing()
@@ -149,23 +159,30 @@ class KeyStore:
             return msgspec.json.decode(self.path.read_bytes(), type=_Store)
         except FileNotFoundError:
             raise KeyStoreMissing(file=str(self.path)) from None
+        except OSError as fault:
+            raise KeyStoreUnusable(file=str(self.path), fault=fault.strerror) from None
         except msgspec.MsgspecError:
             raise KeyStoreSealed(file=str(self.path)) from None
 
     def _write(self, store: _Store) -> None:
         """Replace the file so that a power cut leaves the old one or the new one, whole."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        draft = self.path.with_suffix(".new")
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(store)))
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(self.path)
-        directory = os.open(self.path.parent, os.O_RDONLY)
         try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            draft = self.path.with_suffix(".new")
+            with os.fdopen(
+                os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb"
+            ) as file:
+                file.write(msgspec.json.format(msgspec.json.encode(store)))
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(self.path)
+            directory = os.open(self.path.parent, os.O_RDONLY)
+            try:
+                os.fsync(directory)
+            finally:
+                os.close(directory)
+        except OSError as fault:
+            raise KeyStoreUnusable(file=str(self.path), fault=fault.strerror) from None
 
 
 def _slot(description: Description) -> tuple[str, int, int]:
