@@ -73,7 +73,7 @@ class Changes:
     states: dict[str, MeterState] = field(default_factory=dict)
     repaid: list[tuple[str, int, int]] = field(default_factory=list)
     reassigned: list[tuple[int, str]] = field(default_factory=list)
-    settled_at: datetime
+    decided_at: datetime
 
 
 async def write(db: Writer, changes: Changes, *, fence: Fence, chart: Chart) -> None:
@@ -88,14 +88,14 @@ async def write(db: Writer, changes: Changes, *, fence: Fence, chart: Chart) -> 
             WRITE,
             fence.shard, fence.owner, fence.epoch, fence.lease_seconds,
             *rows.columns(changes.payments),
-            *outcomes.columns(changes.outcomes),
-            *journal.columns(changes.entries, chart),
-            *message.columns(changes.messages),
+            *outcomes.columns(changes.outcomes, decided_at=changes.decided_at),
+            *journal.columns(changes.entries, chart, booked_at=changes.decided_at),
+            *message.columns(changes.messages, due_at=changes.decided_at),
             *state.state_columns(changes.states),
             *state.repay_columns(changes.repaid),
             [number for number, _ in changes.reassigned],
             [result for _, result in changes.reassigned],
-            changes.settled_at,
+            changes.decided_at,
         )  # fmt: skip
     except asyncpg.DivisionByZeroError:
         raise Fenced(owner=fence.owner, epoch=fence.epoch) from None

@@ -101,7 +101,7 @@ async def stage_coming(
             )
     if not staged:
         return 0
-    return len(await db.fetch(STAGE_COMING, *message.columns(staged)))
+    return len(await db.fetch(STAGE_COMING, *message.columns(staged, due_at=now)))
 
 
 async def resend(
@@ -138,7 +138,7 @@ async def resend(
         ]
     if not staged:
         raise NobodyToTell
-    await db.fetch(message.INSERT_MESSAGES, *message.columns(staged))
+    await db.fetch(message.INSERT_MESSAGES, *message.columns(staged, due_at=now))
     return staged
 
 

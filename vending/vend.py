@@ -116,7 +116,7 @@ async def vend(
         + [message for one in refused for message in _apologies(one, office, now)],
         states=stock.changed,
         repaid=stock.repaid,
-        settled_at=now,
+        decided_at=now,
     )
     after = before | {one.payment_id: one for one in changes.outcomes}
     changes.reassigned = _reassigned(known, declined, after)

@@ -42,7 +42,7 @@ def test_an_entry_needs_two_sides() -> None:
 async def _append(db: Connection, entries: list[Entry]) -> None:
     chart = Chart()
     await chart.open(db, {account for each in entries for account, _ in each.postings})
-    await db.execute(journal.insert_entries(1), *journal.columns(entries, chart))
+    await db.execute(journal.insert_entries(1), *journal.columns(entries, chart, booked_at=NOW))
 
 
 async def test_the_trial_balance_sums_to_zero(db: Connection) -> None:

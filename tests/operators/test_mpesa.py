@@ -2,7 +2,6 @@
 
 import itertools
 import json
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import asdict
 
 from vending.operators import mpesa
 from vending.operators.mpesa import ValidationCode

@@ -4,7 +4,6 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -34,6 +33,7 @@ from vending.outbox.relay import Relay, Send
 from vending.postgres.pool import Connection
 from vending.postgres.writer import Writer
 from vending.sms.gateway import AfricasTalkingGateway
+from vending.values import replace
 
 PACE = Pace(per_second_max=1000, attempts_max=3)
 
@@ -86,7 +86,8 @@ def messages(clock: SettableClock, count: int, **changes: Any) -> list[Message]:
 
 
 async def stage(db: Connection, staged: list[Message]) -> list[Message]:
-    await db.execute(INSERT_MESSAGES, *columns(staged))
+    for one in staged:
+        await db.execute(INSERT_MESSAGES, *columns([one], due_at=one.due_at))
     return staged
 
 

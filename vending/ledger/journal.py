@@ -1,11 +1,13 @@
 """The journal: entries as columns for the vend's one statement, and the trial balance."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import asyncpg
 
 from vending.ledger.accounts import Chart
 from vending.ledger.entry import Entry
+from vending.postgres.columns import number_array, numbers, text_array, texts
 
 PARAMETERS = 6
 """How many parameters `insert_entries` takes."""
@@ -17,22 +19,26 @@ select account, sum(amount_minor)::bigint as balance_minor
 """
 
 
-def columns(entries: Sequence[Entry], chart: Chart) -> tuple[list[object], ...]:
-    """Return entries as the columns (document, sequence, kind, accounts, amounts, booked).
+def columns(entries: Sequence[Entry], chart: Chart, *, booked_at: datetime) -> tuple[object, ...]:
+    """Return entries booked at one instant as the parameters of `insert_entries`.
 
     Accounts and amounts are PostgreSQL array literals, since unnest takes no ragged arrays.
     """
     number = chart.number
     return (
-        [entry.document_id for entry in entries],
-        [entry.sequence for entry in entries],
-        [entry.kind for entry in entries],
-        [
-            "{" + ",".join([str(number(account)) for account, _ in entry.postings]) + "}"
-            for entry in entries
-        ],
-        ["{" + ",".join([str(minor) for _, minor in entry.postings]) + "}" for entry in entries],
-        [entry.booked_at for entry in entries],
+        numbers([entry.document_id for entry in entries]),
+        numbers([entry.sequence for entry in entries]),
+        texts([entry.kind for entry in entries]),
+        texts(
+            [
+                "{" + ",".join([str(number(account)) for account, _ in entry.postings]) + "}"
+                for entry in entries
+            ]
+        ),
+        texts(
+            ["{" + ",".join([str(minor) for _, minor in entry.postings]) + "}" for entry in entries]
+        ),
+        booked_at,
     )
 
 
@@ -41,15 +47,18 @@ def insert_entries(first: int) -> str:
 
     The primary key stops one movement of a document's money from being booked twice.
     """
-    document, sequence, kind, accounts, amounts, booked = (
-        f"${first + step}" for step in range(PARAMETERS)
+    arrays = ", ".join(
+        (
+            number_array(first, "bigint"),
+            number_array(first + 1, "smallint"),
+            *(text_array(first + step) for step in (2, 3, 4)),
+        )
     )
     return f"""
 insert into entry (document_id, sequence, kind, accounts, amounts, booked_at)
-select document_id, sequence, kind, accounts::integer[], amounts::bigint[], booked_at
-  from unnest({document}::bigint[], {sequence}::smallint[], {kind}::text[], {accounts}::text[],
-              {amounts}::text[], {booked}::timestamptz[])
-       as booked (document_id, sequence, kind, accounts, amounts, booked_at)
+select document_id, sequence, kind, accounts::integer[], amounts::bigint[],
+       ${first + 5}::timestamptz
+  from unnest({arrays}) as booked (document_id, sequence, kind, accounts, amounts)
 """  # noqa: S608 -- only parameter numbers are put into the text
 
 

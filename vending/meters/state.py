@@ -7,6 +7,7 @@ nothing here locks or compares.
 from collections.abc import Mapping, Sequence
 
 from vending.meters.meter import MeterState
+from vending.postgres.columns import number_array, numbers, text_array, texts
 
 STATE_PARAMETERS = 10
 """How many parameters `update_states` takes."""
@@ -15,20 +16,20 @@ REPAY_PARAMETERS = 3
 """How many parameters `repay_debts` takes."""
 
 
-def state_columns(states: Mapping[str, MeterState]) -> tuple[list[object], ...]:
+def state_columns(states: Mapping[str, MeterState]) -> tuple[object, ...]:
     """Return the new states, one a meter, as the parameters of `update_states`."""
     new = list(states.values())
     return (
-        [state.meter_number for state in new],
-        [state.tid_base for state in new],
-        [state.last_tid for state in new],
-        [state.month for state in new],
-        [state.month_energy_wh for state in new],
-        [state.history_wh[0] for state in new],
-        [state.history_wh[1] for state in new],
-        [state.history_wh[2] for state in new],
-        [state.fees_paid_through for state in new],
-        [state.open_debts for state in new],
+        texts([state.meter_number for state in new]),
+        numbers([state.tid_base for state in new]),
+        numbers([state.last_tid for state in new]),
+        numbers([state.month for state in new]),
+        numbers([state.month_energy_wh for state in new]),
+        numbers([state.history_wh[0] for state in new]),
+        numbers([state.history_wh[1] for state in new]),
+        numbers([state.history_wh[2] for state in new]),
+        numbers([state.fees_paid_through for state in new]),
+        numbers([state.open_debts for state in new]),
     )
 
 
@@ -36,7 +37,10 @@ def update_states(first: int) -> str:
     """Return the update of a batch of meters, its parameters numbered from `first`."""
     kinds = ("text", "smallint", "integer", "integer", "bigint", "bigint", "bigint", "bigint",
              "integer", "smallint")  # fmt: skip
-    arrays = ", ".join(f"${first + step}::{kind}[]" for step, kind in enumerate(kinds))
+    arrays = ", ".join(
+        text_array(number) if kind == "text" else number_array(number, kind)
+        for number, kind in enumerate(kinds, start=first)
+    )
     return f"""
 update meter_state as state
    set tid_base = new.tid_base, last_tid = new.last_tid, month = new.month,

@@ -24,6 +24,7 @@ from typing import Any, Final, NoReturn
 import msgspec
 
 from vending.payments.payment import NoticeMalformed, PayerKind, PaymentNotice
+from vending.values import Value
 
 OPERATOR: Final = "mpesa"
 """The operator's name in payments, routes and metrics."""
@@ -69,18 +70,19 @@ _CODE_OF_FIELD: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ValidationRequest:
+class ValidationRequest(Value, frozen=True, kw_only=True):
     """The operator asks whether a payment may go ahead; no money has moved.
 
     `account_reference` is what the payer typed, trimmed; it may not be a meter at all.
     """
 
+    hidden = frozenset({\"payer\"})
+
     transaction_id: str
     short_code: str
     account_reference: str
     amount_minor: int
-    payer: str = field(repr=False)
+    payer: str
     payer_kind: PayerKind
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from vending.postgres.columns import number_array, numbers, text_array, texts
 from vending.values import Value
 
 BUCKETS = 16
@@ -81,19 +82,17 @@ def bucket_of(message_id: int) -> int:
     return (message_id * _GOLDEN_RATIO & _WORD) >> 60
 
 
-def columns(
-    messages: Iterable[Message],
-) -> tuple[list[int], list[int], list[int | None], list[str], list[str], list[str], list[datetime]]:
-    """Return messages as the parameters of `insert_messages`, one list a column."""
+def columns(messages: Iterable[Message], *, due_at: datetime) -> tuple[object, ...]:
+    """Return messages due at one instant as the parameters of `insert_messages`."""
     taken = list(messages)
     return (
-        [bucket_of(message.message_id) for message in taken],
-        [message.message_id for message in taken],
-        [message.payment_id for message in taken],
-        [str(message.kind) for message in taken],
-        [message.recipient for message in taken],
-        [message.body for message in taken],
-        [message.due_at for message in taken],
+        numbers([bucket_of(message.message_id) for message in taken]),
+        numbers([message.message_id for message in taken]),
+        numbers([message.payment_id for message in taken]),
+        texts([str(message.kind) for message in taken]),
+        texts([message.recipient for message in taken]),
+        texts([message.body for message in taken]),
+        due_at,
     )
 
 
@@ -102,17 +101,22 @@ def insert_messages(first: int = 1) -> str:
 
     It is one statement of its own, and also fits as a step of a longer one (`with ... as`).
     """
-    bucket, number, payment, kind, recipient, body, due = (
-        f"${first + step}" for step in range(INSERT_COLUMNS)
+    arrays = ", ".join(
+        (
+            number_array(first, "smallint"),
+            number_array(first + 1, "bigint"),
+            number_array(first + 2, "bigint"),
+            *(text_array(first + step) for step in (3, 4, 5)),
+        )
     )
+    due_at = f"${first + INSERT_COLUMNS - 1}::timestamptz"
     # Only the numbers of the parameters are put into the text.
     return f"""
 insert into message
        (bucket, message_id, payment_id, kind, recipient, body, next_attempt_at, created_at)
-select bucket, message_id, payment_id, kind, recipient, body, due_at, due_at
-  from unnest({bucket}::smallint[], {number}::bigint[], {payment}::bigint[], {kind}::text[],
-              {recipient}::text[], {body}::text[], {due}::timestamptz[])
-       as staged (bucket, message_id, payment_id, kind, recipient, body, due_at)
+select bucket, message_id, payment_id, kind, recipient, body, {due_at}, {due_at}
+  from unnest({arrays})
+       as staged (bucket, message_id, payment_id, kind, recipient, body)
 """  # noqa: S608
 
 

@@ -5,17 +5,16 @@ All of it is told the time; none of it waits.
 
 import random
 from collections import deque
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from vending.outbox.message import Answer
+from vending.values import Value
 
 _SECOND = timedelta(seconds=1)
 _MILLISECOND = timedelta(milliseconds=1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
+class Pace(Value, frozen=True, kw_only=True):
     """The bounds of a relay, and where each comes from.
 
     `per_second_max` is the rate contracted with the carrier and `attempts_max` the tries that count

@@ -6,6 +6,7 @@ from datetime import datetime
 import asyncpg
 
 from vending.payments.payment import OutcomeKind
+from vending.postgres.columns import number_array, numbers, text_array, texts
 from vending.postgres.writer import Writer
 from vending.values import Value
 
@@ -43,27 +44,29 @@ class Outcome(Value, frozen=True, kw_only=True):
     lines: tuple[tuple[str, int], ...] = ()
 
 
-def columns(outcomes: Sequence[Outcome]) -> tuple[list[object], ...]:
-    """Return outcomes as the parameters of `insert_outcomes`, one list a column."""
+def columns(outcomes: Sequence[Outcome], *, decided_at: datetime) -> tuple[object, ...]:
+    """Return outcomes decided at one instant as the parameters of `insert_outcomes`."""
     return (
-        [one.payment_id for one in outcomes],
-        [str(one.kind) for one in outcomes],
-        [one.reason for one in outcomes],
-        [one.meter_number for one in outcomes],
-        [one.tid_base for one in outcomes],
-        [one.tid for one in outcomes],
-        [one.token for one in outcomes],
-        [one.energy_wh for one in outcomes],
-        [one.tariff for one in outcomes],
-        [one.tariff_version for one in outcomes],
-        [one.tariff_category for one in outcomes],
+        numbers([one.payment_id for one in outcomes]),
+        texts([one.kind.value for one in outcomes]),
+        texts([one.reason for one in outcomes]),
+        texts([one.meter_number for one in outcomes]),
+        numbers([one.tid_base for one in outcomes]),
+        numbers([one.tid for one in outcomes]),
+        texts([one.token for one in outcomes]),
+        numbers([one.energy_wh for one in outcomes]),
+        texts([one.tariff for one in outcomes]),
+        texts([one.tariff_version for one in outcomes]),
+        texts([one.tariff_category for one in outcomes]),
         # Array literals, since unnest takes no ragged arrays; codes are plain words.
-        ["{" + ",".join([code for code, _ in one.lines]) + "}" if one.lines else None
-         for one in outcomes],
-        ["{" + ",".join([str(minor) for _, minor in one.lines]) + "}" if one.lines else None
-         for one in outcomes],
-        [one.decided_at for one in outcomes],
-    )  # fmt: skip
+        texts([_literal([code for code, _ in one.lines]) for one in outcomes]),
+        texts([_literal([minor for _, minor in one.lines]) for one in outcomes]),
+        decided_at,
+    )
+
+
+def _literal(values: Sequence[object]) -> str | None:
+    return "{" + ",".join(map(str, values)) + "}" if values else None
 
 
 def insert_outcomes(first: int) -> str:
@@ -72,19 +75,22 @@ def insert_outcomes(first: int) -> str:
     A refund that is due may become a token, and nothing else may change: the condition of the
     conflict says so, and the ledger's own key stops a payment from being decided twice.
     """
-    parameters = [f"${first + step}" for step in range(PARAMETERS)]
     kinds = ("bigint", "text", "text", "text", "smallint", "integer", "text", "bigint", "text",
-             "text", "text", "text", "text", "timestamptz")  # fmt: skip
-    arrays = ", ".join(f"{one}::{kind}[]" for one, kind in zip(parameters, kinds, strict=True))
+             "text", "text", "text", "text")  # fmt: skip
+    arrays = ", ".join(
+        text_array(number) if kind == "text" else number_array(number, kind)
+        for number, kind in enumerate(kinds, start=first)
+    )
     return f"""
 insert into outcome
        (payment_id, kind, reason, meter_number, tid_base, tid, token, energy_wh, tariff,
         tariff_version, tariff_category, line_codes, line_amounts, decided_at)
 select payment_id, kind, reason, meter_number, tid_base, tid, token, energy_wh, tariff,
-       tariff_version, tariff_category, line_codes::text[], line_amounts::bigint[], decided_at
+       tariff_version, tariff_category, line_codes::text[], line_amounts::bigint[],
+       ${first + len(kinds)}::timestamptz
   from unnest({arrays})
        as decided (payment_id, kind, reason, meter_number, tid_base, tid, token, energy_wh, tariff,
-                   tariff_version, tariff_category, line_codes, line_amounts, decided_at)
+                   tariff_version, tariff_category, line_codes, line_amounts)
 on conflict (payment_id) do update
    set kind = excluded.kind, reason = excluded.reason, meter_number = excluded.meter_number,
        tid_base = excluded.tid_base, tid = excluded.tid, token = excluded.token,
