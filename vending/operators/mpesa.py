@@ -16,7 +16,6 @@ read is ignored. What is refused, with NoticeMalformed naming the member and the
 
 import json
 import re
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
 from typing import Any, Final, NoReturn
@@ -76,7 +75,7 @@ class ValidationRequest(Value, frozen=True, kw_only=True):
     `account_reference` is what the payer typed, trimmed; it may not be a meter at all.
     """
 
-    hidden = frozenset({\"payer\"})
+    hidden = frozenset({"payer"})
 
     transaction_id: str
     short_code: str
