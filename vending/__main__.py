@@ -10,12 +10,14 @@ from vending.commands import (
     audit,
     demo,
     keys,
+    loadtest,
     meters,
     migrate,
     payments,
     serve,
     simulate,
     tariffs,
+    top,
 )
 from vending.errors import VendingError
 
@@ -33,6 +35,8 @@ app.command(payments.app)
 app.command(audit.audit)
 app.command(demo.demo)
 app.command(simulate.app)
+app.command(loadtest.app)
+app.command(top.top)
 
 
 def main() -> None:

@@ -270,6 +270,14 @@ def read(path: Path | None, environment: Mapping[str, str] | None = None) -> Con
         raise ConfigInvalid(fault=str(fault)) from None
 
 
+def variable(name: str, environment: Mapping[str, str] | None = None) -> str:
+    """Return an environment variable that a command was told to read; raises ConfigInvalid."""
+    environment = os.environ if environment is None else environment
+    if not environment.get(name):
+        raise ConfigInvalid(variable=name, expected="a value")
+    return environment[name]
+
+
 def _override(settings: dict[str, Any], variable: str, value: str) -> None:
     section_name, _, name = variable.removeprefix(ENVIRONMENT_PREFIX).lower().partition("__")
     section = get_type_hints(Config).get(section_name)

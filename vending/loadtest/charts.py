@@ -22,13 +22,14 @@ figure.chart { margin: 1.2rem 0 1.8rem }
 figure.chart figcaption { font-weight: 600; margin-bottom: .15rem }
 figure.chart .says { color: #555; font-size: .9rem; margin: 0 0 .3rem }
 figure.chart svg { width: 100%; height: auto; display: block }
-figure.chart text { font: 12px system-ui, sans-serif; fill: #444 }
+figure.chart text { font: 12px system-ui, sans-serif; fill: #444;
+                    paint-order: stroke; stroke: #fff; stroke-width: 3px }
 figure.chart .grid { stroke: #e4e4e4; stroke-width: 1 }
 figure.chart .axis { stroke: #999; stroke-width: 1 }
 figure.chart .line { fill: none; stroke-width: 1.8; stroke-linejoin: round }
 figure.chart .mark { stroke: #777; stroke-width: 1; stroke-dasharray: 3 3 }
 figure.chart .limit { stroke: #b00020; stroke-width: 1.2; stroke-dasharray: 7 4 }
-figure.chart text.limit-name { fill: #b00020; stroke: none }
+figure.chart text.limit-name { fill: #b00020 }
 figure.chart .bar:hover { opacity: .7 }
 """
 
@@ -89,12 +90,11 @@ def lines(
     last = max(*xs, first + 1)
     box = _Box(first=first, last=last, top=top)
     parts = [_grid(box, steps, unit), _across(box, across)]
-    parts += [_mark(box, mark, place) for place, mark in enumerate(marks)]
+    for place, one in enumerate(drawn):
+        parts.append(_line(box, one, COLOURS[place % len(COLOURS)], unit))
     if limit is not None and limit.at <= top:
         parts.append(_limit(box, limit))
-    for place, one in enumerate(drawn):
-        colour = COLOURS[place % len(COLOURS)]
-        parts.append(_line(box, one, colour, unit))
+    parts += [_mark(box, mark, place) for place, mark in enumerate(marks)]
     parts.append(_legend([one.name for one in drawn]))
     return _figure(title, says, _svg(title, parts))
 
@@ -232,7 +232,7 @@ def _legend(names: Sequence[str]) -> str:
     """Name the series along the top, from the right edge inwards."""
     parts, x = [], float(WIDTH - _RIGHT)
     for place, name in reversed(list(enumerate(names))):
-        x -= 7.0 * len(name) + 24
+        x -= 7.3 * len(name) + 26
         colour = COLOURS[place % len(COLOURS)]
         parts.append(
             f'<rect x="{x:.1f}" y="5" width="12" height="12" rx="2" fill="{colour}"/>'
