@@ -83,6 +83,7 @@ class _Opening:
         self._chart = Chart()
         self._log = log.get("server")
         self._told: str | None = None
+        self._versions = 0
         self.issuer: Issuer | None = None
         self.catalogue: Catalogue | None = None
 
@@ -113,9 +114,11 @@ class _Opening:
                 store = KeyStore(Path(keys.store))
                 ring = await asyncio.to_thread(store.open, passphrase=keys.passphrase)
                 self.issuer = CoreIssuer(ring)
-            read = await catalogue.read(self._readers)
-            if read.codes():
-                self.catalogue = read
+            versions = await catalogue.count(self._readers)
+            if versions != self._versions:
+                # A catalogue that has not changed is kept: it remembers what round sums buy.
+                self.catalogue = await catalogue.read(self._readers)
+                self._versions = versions
         except VendingError as fault:
             if self._told != fault.code:
                 self._told = fault.code

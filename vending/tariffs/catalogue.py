@@ -14,6 +14,7 @@ from importlib import resources
 import asyncpg
 
 from vending.errors import Rejected
+from vending.postgres.pool import Session
 from vending.tariffs.document import parse
 from vending.tariffs.example import check
 from vending.tariffs.tariff import Tariff, TariffUnknown
@@ -40,6 +41,9 @@ select source
   from tariff_version
  order by code, effective_from, loaded_at, version
 """
+
+
+COUNT_VERSIONS = "select count(*) as versions from tariff_version"
 
 
 class TariffVersionConflict(Rejected):
@@ -143,7 +147,14 @@ async def load(db: asyncpg.Connection, toml_text: str, *, now: datetime) -> Tari
     )
 
 
-async def read(db: asyncpg.Connection | asyncpg.Pool) -> Catalogue:
+async def count(db: Session) -> int:
+    """Return how many versions are loaded; versions are only ever added, so a change shows here."""
+    rows = await db.fetch(COUNT_VERSIONS)
+    loaded: int = rows[0]["versions"]
+    return loaded
+
+
+async def read(db: Session) -> Catalogue:
     """Return the catalogue of every version loaded so far."""
     rows = await db.fetch(SELECT_VERSIONS)
     return Catalogue(parse(row["source"]).tariff for row in rows)
