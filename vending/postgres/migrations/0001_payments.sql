@@ -43,7 +43,7 @@ create table outcome (
     meter_number    text,
     tid_base        smallint,
     tid             integer,
-    token           text        check (token ~ '^[0-9]{20}$'),
+    token           text        check (length(token) = 20 and translate(token, '0123456789', '') = ''),
     energy_wh       bigint      check (energy_wh > 0),
     tariff          text,
     tariff_version  text,
