@@ -144,6 +144,22 @@ class Mpesa(_Section, frozen=True, kw_only=True):
     ] = 25_000_000
 
 
+class Intake(_Section, frozen=True, kw_only=True):
+    """Where confirmations are kept while the database is away."""
+
+    spool_dir: Annotated[
+        str, _say("Directory of the spool, on a disk of this machine; one server each.")
+    ] = ".stima/spool"
+    spool_bytes_max: Annotated[
+        int,
+        Meta(ge=65_536, description="Most bytes in the spool: 1 GiB is a million confirmations."),
+    ] = 1_073_741_824
+    inbox_milliseconds: Annotated[
+        int,
+        Meta(ge=50, le=10_000, description="How long a confirmation waits for the database."),
+    ] = 700
+
+
 class Vend(_Section, frozen=True, kw_only=True):
     """The vend path."""
 
@@ -234,6 +250,7 @@ class Config(_Section, frozen=True, kw_only=True):
     utility: Utility = Utility()
     mpesa: Mpesa = Mpesa()
     route: list[Route] = []
+    intake: Intake = Intake()
     vend: Vend = Vend()
     keys: Keys = Keys()
     sms: Sms = Sms()

@@ -26,6 +26,22 @@ requests_refused = Counter(
 payments_stored = Counter(
     "stima_payments_stored", "Payments in the inbox, by what the store found.", ("operator", "how")
 )
+intake_spooling = Gauge(
+    "stima_intake_spooling", "1 while confirmations go to the spool and not to the database."
+)
+spooled = Counter(
+    "stima_spooled", "Things kept in the spool and acknowledged from there.", ("what",)
+)
+spool_replayed = Counter(
+    "stima_spool_replayed", "Things brought from the spool into the database.", ("how",)
+)
+spool_refused = Counter(
+    "stima_spool_refused", "Confirmations neither inbox nor spool took; page on any.", ("why",)
+)
+spool_damaged = Counter(
+    "stima_spool_damaged", "Stretches of the spool that were no frame; look at any.", ("kind",)
+)
+spool_bytes = Gauge("stima_spool_bytes", "Bytes in the spool, not yet in the database.")
 quarantined = Counter(
     "stima_quarantined", "Things put aside for a person; alarm when it moves.", ("reason",)
 )

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -157,6 +158,7 @@ def serve(database: Database, clock: SettableClock, tmp_path: Path) -> Serve:
         tariffs_loaded: bool = True,
         started: bool = True,
         source: str = "127.0.0.1",
+        spool_name: str | None = None,
         spool_bytes_max: int = 1_000_000,
         **sections: dict[str, Any],
     ) -> AsyncIterator[Served]:
@@ -173,7 +175,8 @@ def serve(database: Database, clock: SettableClock, tmp_path: Path) -> Serve:
             readers = await stack.enter_async_context(
                 pool.create(readers_dsn or database.dsn, size=config.database.readers)
             )
-            kept = stack.enter_context(spool.opened(tmp_path / "spool", bytes_max=spool_bytes_max))
+            spool_dir = tmp_path / (spool_name or secrets.token_hex(8))
+            kept = stack.enter_context(spool.opened(spool_dir, bytes_max=spool_bytes_max))
             patience = config.intake.inbox_milliseconds / 1000
             inbox = Inbox(writer, numbers=numbers, on_stored=on_stored, patience=patience)
             intake = Intake(inbox, kept, clock=now, patience=patience)

@@ -295,10 +295,27 @@ async def test_malformed_bytes_are_kept_though_the_caller_hangs_up(
 
 
 @pytest.mark.parametrize("sent", [paid(), paid(TransID="")], ids=["good", "malformed"])
-async def test_without_a_database_nothing_is_acknowledged(
+async def test_without_a_database_money_is_acknowledged_from_the_spool(
+    serve: Serve, dead_dsn: str, db: Connection, sent: dict[str, Any], tmp_path: Path
+) -> None:
+    async with serve(writer_dsn=dead_dsn, spool_name="spool") as api:
+        first = await api.post("confirm", sent)
+        again = await api.post("confirm", sent)
+        assert [first.status, again.status] == ([200, 200] if sent["TransID"] else [400, 400])
+        assert api.doors.intake.spooling
+    assert [path.stat().st_size > 0 for path in tmp_path.glob("spool/*.spool")] == [True]
+    assert await rows(db) == (0, 0, 0)
+    async with serve(spool_name="spool"):  # the next start, with the database
+        while any(tmp_path.glob("spool/*.spool")):
+            await asyncio.sleep(0.01)
+    assert await rows(db) == ((1, 0, 0) if sent["TransID"] else (0, 1, 0))
+
+
+@pytest.mark.parametrize("sent", [paid(), paid(TransID="")], ids=["good", "malformed"])
+async def test_without_a_database_and_with_a_full_spool_nothing_is_acknowledged(
     serve: Serve, dead_dsn: str, sent: dict[str, Any]
 ) -> None:
-    async with serve(writer_dsn=dead_dsn) as api:
+    async with serve(writer_dsn=dead_dsn, spool_bytes_max=0) as api:
         reply = await api.post("confirm", sent)
     told = problem(reply, status=503, code="inbox_unavailable", money_state="unknown")
     assert told["retry"]

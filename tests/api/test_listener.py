@@ -140,15 +140,15 @@ async def test_half_a_request_behind_a_whole_one_is_cut_off_too(
         await raw.send(whole)
         await noticing.asked.wait()
         await raw.send(LIVE[:20])
-        assert status(await raw.response()) == 503
+        assert status(await raw.response()) == 200  # from the spool, the inbox being asleep
         assert status(await raw.until_closed()) == 408
 
 
 async def test_an_answer_that_takes_long_is_not_cut_off(serve: Serve, db: Connection) -> None:
-    """The inbox gives up after three seconds; the caller's own second is long over by then."""
+    """The inbox is given three seconds; the caller's own second is long over by then."""
     async with serve(server=SOON, inbox_runs=False) as api:
         reply = await api.post("confirm", paid())
-    assert reply.status == 503
+    assert reply.status == 200
 
 
 # Too many callers

@@ -35,6 +35,7 @@ def _settings(database: Database, folder: Path) -> Config:
             "STIMA_KEYS__STORE": str(store.path),
             "STIMA_KEYS__PASSPHRASE": "x",
             "STIMA_SMS__FILE": str(folder / "sms"),
+            "STIMA_INTAKE__SPOOL_DIR": str(folder / "spool"),
         },
     )
 

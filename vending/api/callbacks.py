@@ -27,7 +27,8 @@ from vending.meters import directory
 from vending.meters.meter import parse_meter_number, require_active
 from vending.operators import mpesa
 from vending.operators.mpesa import ValidationCode, ValidationRequest
-from vending.payments.inbox import Conflicting, Found, InboxUnavailable, Repeated, Stored
+from vending.payments.inbox import Conflicting, InboxUnavailable, Repeated, Stored
+from vending.payments.intake import Spooled, Taken
 from vending.payments.payment import NoticeMalformed
 
 CHECK_PATH: Final = "/op/saf/{secret}/{version:v[12]}/check"
@@ -36,10 +37,11 @@ CONFIRM_PATH: Final = "/op/saf/{secret}/{version:v[12]}/confirm"
 MALFORMED_REASON: Final = "notice_malformed"
 """Why a confirmation's bytes are in quarantine."""
 
-_ANSWER_OF: Final[dict[type[Found], str]] = {
+_ANSWER_OF: Final[dict[type[Taken], str]] = {
     Stored: "stored",
     Repeated: "repeated",
     Conflicting: "conflicting",
+    Spooled: "spooled",
 }
 
 _BLINDING = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
@@ -105,7 +107,8 @@ class MpesaCalls:
         """Store a confirmation and acknowledge it.
 
         New, repeated and conflicting notices get the same bytes: the operator could do nothing
-        with a difference. The inbox has quarantined and reported a conflict by then.
+        with a difference. The inbox has quarantined and reported a conflict by then, or will when
+        the spool is replayed.
         """
         self._authenticate(request)
         with self._confirm_seconds.time():
@@ -116,8 +119,8 @@ class MpesaCalls:
                 # Every confirmation is stored; for an unknown short code no product is named, and
                 # the vend path makes a refund due of it.
                 product = self._doors.config.product_of(mpesa.OPERATOR, notice.short_code) or ""
-                # The inbox keeps what it was given though the caller goes away.
-                found = await self._doors.inbox.store(
+                # The intake keeps what it was given though the caller goes away.
+                taken = await self._doors.intake.store(
                     notice, product=product, received_at=received_at
                 )
             except NoticeMalformed as malformed:
@@ -125,7 +128,7 @@ class MpesaCalls:
             except InboxUnavailable:
                 _count("confirm", "unavailable")
                 raise
-            _count("confirm", _ANSWER_OF[type(found)])
+            _count("confirm", _ANSWER_OF[type(taken)])
             return _json(mpesa.confirmation_reply())
 
     def _authenticate(self, request: web.Request) -> None:
@@ -134,7 +137,7 @@ class MpesaCalls:
         require_secret(request.match_info["secret"], expected=self._settings.secret)
 
     async def _put_aside(self, body: bytes, malformed: NoticeMalformed) -> web.Response:
-        kept = self._doors.inbox.quarantine(
+        kept = self._doors.intake.quarantine(
             operator=mpesa.OPERATOR,
             reason=MALFORMED_REASON,
             payload=body,

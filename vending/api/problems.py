@@ -23,7 +23,7 @@ from vending.api import admission
 from vending.api.lines import LineLimit
 from vending.api.sources import PathUnknown, SourceForbidden
 from vending.errors import Inconsistent, Refused, Rejected, Unavailable, VendingError
-from vending.payments.inbox import InboxUnavailable
+from vending.payments.inbox import InboxUnavailable, NoticeUnstorable
 from vending.payments.payment import NoticeConflicts, NoticeMalformed
 from vending.postgres.pool import CommitUnknown, DatabaseUnavailable
 from vending.sequencer import SaleUnavailable
@@ -99,6 +99,7 @@ SHAPES: Final[dict[type[VendingError], Shape]] = {
     InboxUnavailable: Shape(
         HTTPStatus.SERVICE_UNAVAILABLE, retry=True, money_state=MoneyState.UNKNOWN
     ),
+    NoticeUnstorable: Shape(HTTPStatus.BAD_REQUEST, money_state=MoneyState.HELD),
     SaleUnavailable: Shape(
         HTTPStatus.SERVICE_UNAVAILABLE, retry=True, money_state=MoneyState.UNKNOWN
     ),

@@ -87,6 +87,7 @@ class DemoUtility:
             database=config.Database(data_dir=str(self.home / "postgres")),
             mpesa=config.Mpesa(secret=self.secrets.callback_path, allowed_addresses=["127.0.0.1"]),
             route=[config.Route(short_code=SHORT_CODE)],
+            intake=config.Intake(spool_dir=str(self.home / "spool")),
             keys=config.Keys(
                 store=str(self.key_store.path), passphrase=self.secrets.key_passphrase
             ),

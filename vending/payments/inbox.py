@@ -8,7 +8,6 @@ import asyncio
 import hashlib
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -50,6 +49,9 @@ on conflict (operator, digest) do nothing
 """
 
 
+PROBE = "select 1"
+
+
 class InboxUnavailable(Unavailable):
     """The notice could not be stored in time; it is not acknowledged.
 
@@ -58,6 +60,15 @@ class InboxUnavailable(Unavailable):
     """
 
     code = "inbox_unavailable"
+
+
+class NoticeUnstorable(InboxUnavailable):
+    """PostgreSQL refuses this one notice; its bytes are in quarantine.
+
+    Sending it again changes nothing: look at the quarantined bytes and enter the payment by hand.
+    """
+
+    code = "notice_unstorable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +105,8 @@ class _Call:
 class Inbox:
     """Stores notices for as long as `run` runs, and hands new payments over for vending.
 
-    `on_stored` takes each batch of new payments after their commit, and must not block.
+    `on_stored` takes each batch of new payments after their commit, and must not block. A caller
+    waits for `patience` seconds (STORE_SECONDS), give or take a watch.
     """
 
     def __init__(
@@ -103,8 +115,10 @@ class Inbox:
         *,
         numbers: Numbers,
         on_stored: Callable[[Sequence[Payment]], None],
+        patience: float | None = None,
     ) -> None:
         self._writer = writer
+        self._patience = STORE_SECONDS if patience is None else patience
         self._numbers = numbers
         self._on_stored = on_stored
         self._waiting: list[_Call] = []
@@ -118,8 +132,9 @@ class Inbox:
         """Store a notice and return what the inbox found, after the commit that holds it (P1).
 
         `product` is what the short code sells, empty when no route names it. Raises
-        InboxUnavailable when that commit cannot be had in time: then nothing may be acknowledged.
-        A caller that goes away does not take its notice along.
+        InboxUnavailable when that commit cannot be had in time: then nothing may be acknowledged,
+        and the commit may still come. NoticeUnstorable is about this notice alone. A caller that
+        goes away does not take its notice along.
         """
         if self._stopping or len(self._waiting) >= WAITING_MAX:
             raise InboxUnavailable(waiting=len(self._waiting))
@@ -130,7 +145,7 @@ class Inbox:
             received_at=received_at,
         )
         loop = asyncio.get_running_loop()
-        call = _Call(payment, loop.create_future(), loop.time() + STORE_SECONDS)
+        call = _Call(payment, loop.create_future(), loop.time() + self._patience)
         self._waiting.append(call)
         self._unanswered.append(call)
         self._work.set()
@@ -172,6 +187,13 @@ class Inbox:
         except DatabaseAway as fault:
             raise InboxUnavailable(operator=operator) from fault
         metrics.quarantined.labels(reason=reason).inc()
+
+    async def probe(self) -> None:
+        """Return when the database answers. Raises InboxUnavailable when it does not."""
+        try:
+            await self._writer.fetch(PROBE)
+        except DatabaseAway as fault:
+            raise InboxUnavailable from fault
 
     async def run(self) -> None:
         """Store what callers bring until `stop` is called and all of it is answered."""
@@ -223,7 +245,7 @@ class Inbox:
             return
         notice = batch[0].payment.notice
         self._log.error("a notice cannot be stored", operator=notice.operator, fault=str(fault))
-        with suppress(InboxUnavailable):
+        try:
             await self.quarantine(
                 operator=notice.operator,
                 reason="cannot_be_stored",
@@ -232,7 +254,10 @@ class Inbox:
                 transaction_id=None,
                 received_at=batch[0].payment.received_at,
             )
-        _fail(batch[0], InboxUnavailable(operator=notice.operator))
+        except InboxUnavailable as away:
+            _fail(batch[0], away)
+        else:
+            _fail(batch[0], NoticeUnstorable(operator=notice.operator))
 
     async def _found(self, batch: list[_Call]) -> list[Found]:
         payments = [call.payment for call in batch]
