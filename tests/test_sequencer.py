@@ -209,6 +209,22 @@ async def test_a_poison_payment_is_put_aside_alone(yard: Yard) -> None:
     )
 
 
+async def test_a_payment_that_is_released_and_breaks_again_waits_again(yard: Yard) -> None:
+    (poison,) = await yard.payments(1)
+    await yard.db.execute(
+        f"alter table outcome add constraint no_poison check (payment_id <> {poison.payment_id})"
+    )
+    waiting = "select count(*) from quarantine where payment_id = $1 and resolved_at is null"
+    lane = await yard.lane()
+    for _ in range(2):
+        lane.sequencer.offer([poison])
+        while not await yard.db.fetchval(waiting, poison.payment_id):
+            await asyncio.sleep(0.01)
+        await yard.db.execute("update quarantine set resolved_at = now(), resolved_by = 'amina'")
+    lane.sequencer.offer(more := await yard.payments(1))
+    assert [one.payment_id for one in await lane.decided(1)] == [more[0].payment_id]
+
+
 async def test_any_error_of_the_story_stops_one_payment_and_not_the_lane(yard: Yard) -> None:
     (payment,) = await yard.payments(1)
     office = an_office(yard.clock)
