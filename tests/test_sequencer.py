@@ -12,6 +12,7 @@ from tests.conftest import SettableClock
 from tests.database import Database
 from tests.offices import an_office
 from vending.claims import Claim
+from vending.lanes import SIDELINED_SHARE
 from vending.lease import Lease
 from vending.meters import directory
 from vending.meters.meter import Meter
@@ -21,7 +22,7 @@ from vending.payments.payment import Payment
 from vending.postgres import pool
 from vending.postgres.pool import Connection
 from vending.postgres.writer import Writer
-from vending.sequencer import SIDELINED_SHARE, Sequencer
+from vending.sequencer import Sequencer
 from vending.sweep import Sweep
 from vending.vend import Office
 

@@ -60,6 +60,12 @@ batch_failures = Counter(
 waiting_payments = Gauge(
     "stima_waiting_payments", "Payments handed to the sequencer and not yet decided."
 )
+backlog_payments = Gauge(
+    "stima_backlog_payments", "Payments older than a minute that wait, in memory and on disk."
+)
+backlog_eta_seconds = Gauge(
+    "stima_backlog_eta_seconds", "In how long these are done at the measured rate; +Inf: unknown."
+)
 oldest_waiting_seconds = Gauge(
     "stima_oldest_waiting_seconds", "Age of the oldest paid and undecided payment."
 )

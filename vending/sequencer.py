@@ -5,13 +5,13 @@ next one gathers, so batches grow with the load and latency does not. The right 
 row with an epoch that every batch moves; a second server waits as a stand-by, and a former owner
 that wakes up late writes nothing.
 
-Two lanes: payments as they arrive, and those that the sweep found left behind. When both wait, the
-second has a guaranteed share, so that a backlog drains while live customers are served.
+What waits is in two lanes (`vending.lanes`): payments as they arrive, and those left behind.
 """
 
 import asyncio
 import hashlib
-from collections import Counter, deque
+import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -20,6 +20,7 @@ from vending import lease, log, metrics
 from vending.claims import Claim
 from vending.clock import Clock
 from vending.errors import Unavailable, VendingError
+from vending.lanes import Lanes, Speed
 from vending.lease import Fence, Fenced, Lease
 from vending.numbering import Numbers
 from vending.payments.outcomes import Outcome
@@ -27,15 +28,6 @@ from vending.payments.payment import Payment
 from vending.postgres.writer import DatabaseAway, Writer
 from vending.values import replace
 from vending.vend import Office, Result, vend
-
-FRESH_MAX = 20_000
-"""Payments held in memory as they arrive: two seconds of work. The rest waits in the database."""
-
-SIDELINED_MAX = 5_000
-"""Payments held in memory that the sweep found; it brings more when these are done."""
-
-SIDELINED_SHARE = 0.3
-"""Part of a batch that the backlog gets while live payments wait too."""
 
 AWAY_SECONDS = 0.25
 """Pause before the database is asked again: long enough not to spin, short against a payer."""
@@ -79,16 +71,15 @@ class Sequencer:
     ) -> None:
         self._writer = writer
         self._lease = lease_wanted
-        self._batch_max = batch_max
         self._open_office = open_office
         self._clock = clock
         self._numbers = numbers
         self._on_committed = on_committed
-        self._fresh: deque[Claim] = deque()
-        self._sidelined: deque[Claim] = deque()
+        self._lanes = Lanes(batch_max=batch_max)
+        self._speed = Speed()
         self._answers: dict[int, asyncio.Future[Result]] = {}
-        self._held: set[tuple[int, int | None]] = set()
-        self._in_hand: list[Claim] = []
+        self._batch_since: float | None = None
+        self._away = False
         self._fence: Fence | None = None
         self._work = asyncio.Event()
         self._going = asyncio.Event()
@@ -111,18 +102,48 @@ class Sequencer:
     @property
     def waiting(self) -> int:
         """How many payments are in memory and not yet decided."""
-        return len(self._held)
+        return len(self._lanes)
 
     @property
     def oldest(self) -> datetime | None:
         """When the oldest payment in memory arrived; None when none waits."""
-        heads = [lane[0] for lane in (self._fresh, self._sidelined) if lane]
-        arrivals = [claim.payment.received_at for claim in (*heads, *self._in_hand[:1])]
-        return min(arrivals, default=None)
+        return self._lanes.oldest
+
+    @property
+    def estimated_wait(self) -> float:
+        """In how many seconds a payment that comes now has its outcome; infinity when unknown."""
+        if not self.running or self._away or self._stopping or not self._going.is_set():
+            return math.inf
+        waits = self._lanes.ahead / self._speed.per_second
+        return waits if self._batch_since is None else max(waits, _monotonic() - self._batch_since)
+
+    @property
+    def per_second(self) -> float:
+        """How many payments are decided in a second while there is work."""
+        return self._speed.per_second
 
     def room(self) -> int:
         """Return how many more sidelined payments may be brought."""
-        return max(0, SIDELINED_MAX - len(self._sidelined)) if self.running else 0
+        return self._lanes.room() if self.running else 0
+
+    def bump(self, payment_id: int) -> None:
+        """Put a waiting payment first: its customer has asked for it, and is at the meter now."""
+        if self.running:
+            self._lanes.bump(payment_id)
+
+    def wanted(self) -> list[int]:
+        """Return, once, the payments that were bumped and were not in memory."""
+        return self._lanes.wanted()
+
+    def bring_forward(self, claims: Iterable[Claim]) -> None:
+        """Hand over, first of all, payments that were asked for."""
+        if not self._standing_by:
+            self._lanes.bring_forward(claims)
+            self._work.set()
+
+    def know_beyond(self, count: int) -> None:
+        """Hear how many undecided payments there are besides those in memory."""
+        self._lanes.beyond = max(0, count)
 
     def offer(self, payments: Sequence[Payment]) -> None:
         """Hand over payments that have just been stored.
@@ -132,9 +153,8 @@ class Sequencer:
         """
         if self._standing_by:
             return
-        for payment in payments[: max(0, FRESH_MAX - len(self._fresh))]:
-            claim = Claim(payment=payment, reference=payment.notice.account_reference)
-            self._hold(claim, self._fresh)
+        claims = (Claim(payment=one, reference=one.notice.account_reference) for one in payments)
+        self._lanes.arrive(claims, now=self._clock())
         self._work.set()
 
     async def sell(self, payment: Payment) -> Outcome:
@@ -145,13 +165,14 @@ class Sequencer:
         NoticeConflicts when the reference was used for something else, and SaleUnavailable when
         this server cannot say: ask again by the same reference.
         """
-        if not self.running or self._stopping:
+        if not self.running or self._stopping or self._lanes.full:
             raise SaleUnavailable(why="this server does not vend now")
         number = payment.payment_id
         answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._answers[number] = answer
         reference = payment.notice.account_reference
-        self._hold(Claim(payment=payment, reference=reference, stored=False), self._fresh)
+        claim = Claim(payment=payment, reference=reference, stored=False)
+        self._lanes.arrive([claim], now=payment.received_at)
         self._work.set()
         try:
             result = await answer
@@ -165,8 +186,7 @@ class Sequencer:
         """Hand over what the sweep found undecided, and requests to reassign."""
         if self._standing_by:
             return
-        for claim in claims:
-            self._hold(replace(claim, doubtful=True), self._sidelined)
+        self._lanes.sideline(claims)
         self._work.set()
 
     def pause(self) -> None:
@@ -187,7 +207,7 @@ class Sequencer:
     async def run(self) -> None:
         """Own the lane when it is free, and vend, until `stop`."""
         try:
-            while not (self._stopping and not (self._held and self.running)):
+            while not (self._stopping and not (len(self._lanes) and self.running)):
                 await self._one_turn()
             await self._give_up()
         finally:
@@ -199,7 +219,9 @@ class Sequencer:
                 await self._wait_for_lease()
             else:
                 await self._turn(self._fence)
+                self._away = False
         except DatabaseAway as fault:
+            self._away = True
             metrics.database_up.set(0)
             self._log.warning("the vend lane waits for the database", fault=str(fault))
             await asyncio.sleep(AWAY_SECONDS)
@@ -222,24 +244,24 @@ class Sequencer:
         """Vend one batch, or wait for work; either way keep the lease alive."""
         # Cleared first: what is offered or asked from here on, even during a renewal, is heard.
         self._work.clear()
-        claims = self._take() if self._going.is_set() else []
+        claims = self._lanes.take() if self._going.is_set() else []
         if claims:
-            self._renewed_at = _monotonic()
-            self._in_hand = claims
-            await self._settle(claims, fence)
-            self._in_hand = []
+            self._renewed_at = self._batch_since = _monotonic()
+            try:
+                await self._settle(claims, fence)
+            except (DatabaseAway, Fenced):
+                self._lanes.put_back()
+                raise
+            finally:
+                seconds, self._batch_since = _monotonic() - self._batch_since, None
+            self._speed.note(len(claims), seconds=seconds)
             return
         if self._stopping:
             return
         if _monotonic() - self._renewed_at > self._lease.seconds / 3:
             await self._renew(fence)
+        self._lanes.publish()
         await _at_most(self._lease.seconds / 3, self._work)
-
-    def _take(self) -> list[Claim]:
-        """Return the next batch: live payments first, with the backlog's share kept for it."""
-        kept = min(len(self._sidelined), int(self._batch_max * SIDELINED_SHARE))
-        batch = _pop(self._fresh, self._batch_max - kept)
-        return batch + _pop(self._sidelined, self._batch_max - len(batch))
 
     async def _settle(self, claims: list[Claim], fence: Fence) -> None:
         """Vend a batch; one that fails is halved down to the payment that is to blame."""
@@ -251,7 +273,6 @@ class Sequencer:
                 office = self._open_office()
                 decided = await vend(self._writer, part, fence=fence, office=office, now=now)
             except (DatabaseAway, Fenced):
-                self._put_back(part, *parts)
                 raise
             except Exception as fault:  # noqa: BLE001 -- one payment must never stop the lane
                 metrics.batch_failures.labels(type(fault).__name__).inc()
@@ -271,9 +292,10 @@ class Sequencer:
         metrics.batch_payments.observe(len(claims))
         now = self._clock()
         decided = []
+        waits: list[float] = []
         counts: Counter[tuple[str, str]] = Counter()
         for claim, result in zip(claims, results, strict=True):
-            self._held.discard(_identity(claim))
+            self._lanes.settled(claim)
             if self._answers:
                 self._answer(claim, result)
             if isinstance(result, VendingError):
@@ -282,38 +304,38 @@ class Sequencer:
             decided.append(result)
             if result.decided_at == decided_at:  # not one that had been decided before
                 counts[result.kind.value, result.reason or ""] += 1
-                waited = (now - claim.payment.received_at).total_seconds()
-                metrics.vend_seconds.observe(max(0.0, waited))
+                waited = max(0.0, (now - claim.payment.received_at).total_seconds())
+                metrics.vend_seconds.observe(waited)
+                if not claim.doubtful:
+                    waits.append(waited)
         for labels, count in counts.items():
             metrics.outcomes.labels(*labels).inc(count)
-        metrics.waiting_payments.set(len(self._held))
+        drained = sum(claim.doubtful for claim in claims)
+        self._lanes.drain.note(waits, drained=drained, at=_monotonic())
+        self._lanes.publish()
         self._on_committed(decided)
 
     async def _put_aside(self, claim: Claim, fault: Exception, *, now: datetime) -> None:
         """Keep a payment that cannot be vended for a person, and let the others pass."""
         if not claim.stored:
-            self._held.discard(_identity(claim))
+            self._lanes.settled(claim)
             self._answer(claim, SaleUnavailable(why=type(fault).__name__))
             self._log.error("a direct sale cannot be made", fault=type(fault).__name__)
             return
         notice = claim.payment.notice
         number = claim.payment.payment_id
-        try:
-            await self._writer.fetch(
-                PUT_ASIDE,
-                self._numbers.next(),
-                notice.operator,
-                notice.transaction_id,
-                number,
-                notice.raw,
-                hashlib.sha256(b"%d:%d" % (number, claim.reassignment or 0)).digest(),
-                type(fault).__name__,
-                now,
-            )
-        except DatabaseAway:
-            self._put_back([claim])
-            raise
-        self._held.discard(_identity(claim))
+        await self._writer.fetch(
+            PUT_ASIDE,
+            self._numbers.next(),
+            notice.operator,
+            notice.transaction_id,
+            number,
+            notice.raw,
+            hashlib.sha256(b"%d:%d" % (number, claim.reassignment or 0)).digest(),
+            type(fault).__name__,
+            now,
+        )
+        self._lanes.settled(claim)
         metrics.quarantined.labels("cannot_be_vended").inc()
         self._log.error(
             "a payment cannot be vended and waits for a person",
@@ -331,17 +353,6 @@ class Sequencer:
             else:
                 answer.set_result(result)
 
-    def _put_back(self, *parts: list[Claim]) -> None:
-        """Keep claims whose batch may or may not be committed, first in their lane."""
-        for part in parts:
-            self._sidelined.extendleft(replace(claim, doubtful=True) for claim in reversed(part))
-
-    def _hold(self, claim: Claim, lane: deque[Claim]) -> None:
-        identity = _identity(claim)
-        if identity not in self._held:
-            self._held.add(identity)
-            lane.append(claim)
-
     async def _renew(self, fence: Fence) -> None:
         await lease.renew(self._writer, fence)
         metrics.database_up.set(1)
@@ -353,11 +364,9 @@ class Sequencer:
         metrics.sequencer_owner.set(0)
         self._fence = None
         self._standing_by = True
-        for claim in (*self._fresh, *self._sidelined):
+        for claim in self._lanes.clear():
             self._answer(claim, SaleUnavailable(why="another server vends now"))
-        self._fresh.clear()
-        self._sidelined.clear()
-        self._held.clear()
+        self._lanes.publish()
 
     async def _give_up(self) -> None:
         if self._fence is not None:
@@ -376,11 +385,3 @@ def _monotonic() -> float:
 async def _at_most(seconds: float, event: asyncio.Event) -> None:
     with suppress(TimeoutError):
         await asyncio.wait_for(event.wait(), seconds)
-
-
-def _identity(claim: Claim) -> tuple[int, int | None]:
-    return claim.payment.payment_id, claim.reassignment
-
-
-def _pop(lane: deque[Claim], most: int) -> list[Claim]:
-    return [lane.popleft() for _ in range(min(most, len(lane)))]

@@ -1,0 +1,268 @@
+"""The lanes: what waits in memory to be vended, in which order, how much of the backlog at once.
+
+Two lanes. Fresh payments are served first, in the order of arrival: once the backlog has its share
+the fresh lane is served faster than it fills, and an order that newest-first would gain a little on
+is one that every customer in it can understand. Payments older than a minute, however they came,
+are sidelined: they have a guaranteed share of each batch while fresh ones wait, and as much more as
+leaves the fresh ones quick (`Drain`). A customer who asks for a waiting payment is at the meter
+now: that payment goes to the front of the fresh lane.
+"""
+
+import math
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+from vending import metrics
+from vending.claims import Claim
+from vending.values import replace
+
+FRESH_MAX = 20_000
+"""Payments held in memory as they arrive: two seconds of work. The rest waits in the database."""
+
+SIDELINED_MAX = 5_000
+"""Payments held in memory that the sweep found; it brings more when these are done."""
+
+SIDELINED_SHARE = 0.3
+"""Part of a batch that the backlog gets while live payments wait too."""
+
+SIDELINED_AFTER = timedelta(seconds=60)
+"""A payment that has waited so long has been told that its token is coming; others have not."""
+
+WANTED_MAX = 1_000
+"""Payments asked for that are not in memory: more people do not dial in between two looks."""
+
+LIVE_SECONDS = 0.03
+"""Live p99 up to which the backlog may grow its part: two batches of 150, the guaranteed share."""
+
+LIVE_RATIO = 2.0
+"""Where live payments take longer by themselves, the backlog may double that and no more."""
+
+DRAIN_WINDOW_SECONDS = 1.0
+DRAIN_SAMPLES_MIN = 20
+"""Fewer live payments than these in a window have no p99, and hardly anybody waits."""
+
+SPEED_AT_FIRST = 2_000.0
+"""Payments a second assumed before any batch is measured: what a small machine does."""
+
+SPEED_BATCH = 100
+"""A batch from this size on says what the machine can do; smaller ones say little."""
+
+Identity = tuple[int, int | None]
+
+
+class Lanes:
+    """Claims that wait, each at most once, and those being decided."""
+
+    def __init__(self, *, batch_max: int) -> None:
+        self._batch_max = batch_max
+        self._guaranteed = int(batch_max * SIDELINED_SHARE)
+        self._fresh: OrderedDict[Identity, Claim] = OrderedDict()
+        self._sidelined: OrderedDict[Identity, Claim] = OrderedDict()
+        self._taken: dict[Identity, Claim] = {}
+        self._wanted: set[int] = set()
+        self.drain = Drain(least=max(1, self._guaranteed), most=batch_max)
+        self.beyond = 0
+        """How many undecided payments the sweep knows of that memory has no room for."""
+
+    def __len__(self) -> int:
+        return len(self._fresh) + len(self._sidelined) + len(self._taken)
+
+    @property
+    def fresh(self) -> int:
+        """How many live payments wait."""
+        return len(self._fresh)
+
+    @property
+    def sidelined(self) -> int:
+        """How many left-behind payments wait in memory."""
+        return len(self._sidelined)
+
+    @property
+    def ahead(self) -> int:
+        """How many payments are decided before one that arrives now."""
+        return len(self._taken) + len(self._fresh) + min(len(self._sidelined), self.drain.most_now)
+
+    @property
+    def oldest(self) -> datetime | None:
+        """When the oldest payment in memory arrived; None when none waits."""
+        heads = (next(iter(one.values()), None) for one in (self._fresh, self._sidelined))
+        first_taken = next(iter(self._taken.values()), None)
+        return min(
+            (one.payment.received_at for one in (*heads, first_taken) if one is not None),
+            default=None,
+        )
+
+    def room(self) -> int:
+        """Return how many more sidelined payments may be brought."""
+        return max(0, SIDELINED_MAX - len(self._sidelined))
+
+    @property
+    def full(self) -> bool:
+        """Whether no more live payments are held."""
+        return len(self._fresh) >= FRESH_MAX
+
+    def arrive(self, claims: Iterable[Claim], *, now: datetime) -> None:
+        """Take in payments as they are stored; those beyond what memory holds are left out."""
+        long_ago = now - SIDELINED_AFTER
+        for claim in claims:
+            if claim.payment.received_at < long_ago:
+                if len(self._sidelined) < SIDELINED_MAX:
+                    self._hold(claim, self._sidelined)
+            elif not self.full:
+                self._hold(claim, self._fresh)
+
+    def sideline(self, claims: Iterable[Claim]) -> None:
+        """Take in what the sweep found: perhaps decided already."""
+        for claim in claims:
+            self._hold(replace(claim, doubtful=True), self._sidelined)
+
+    def take(self) -> list[Claim]:
+        """Return the next batch: live payments first, with the backlog's share kept for it."""
+        kept = min(len(self._sidelined), self._guaranteed)
+        batch = self._pop(self._fresh, self._batch_max - kept)
+        return batch + self._pop(
+            self._sidelined, min(self._batch_max - len(batch), self.drain.most_now)
+        )
+
+    def settled(self, claim: Claim) -> None:
+        """Forget a claim that was taken: it has its outcome, or a person has it."""
+        self._taken.pop(_identity(claim), None)
+
+    def put_back(self) -> None:
+        """Keep what was taken and is not settled, first in the sidelined lane: it is in doubt."""
+        for identity, claim in reversed(self._taken.items()):
+            self._sidelined[identity] = replace(claim, doubtful=True)
+            self._sidelined.move_to_end(identity, last=False)
+        self._taken.clear()
+
+    def bump(self, payment_id: int) -> bool:
+        """Move a waiting payment to the front; one that is not in memory is noted for the sweep.
+
+        Returns whether it was here.
+        """
+        identity = (payment_id, None)
+        claim = self._sidelined.pop(identity, None)
+        if claim is not None:
+            self._fresh[identity] = claim
+        if identity in self._fresh:
+            self._fresh.move_to_end(identity, last=False)
+        elif identity not in self._taken:
+            if len(self._wanted) < WANTED_MAX:
+                self._wanted.add(payment_id)
+            return False
+        return True
+
+    def wanted(self) -> list[int]:
+        """Return, once, the payments that were asked for and were not in memory."""
+        wanted, self._wanted = sorted(self._wanted), set()
+        return wanted
+
+    def bring_forward(self, claims: Iterable[Claim]) -> None:
+        """Take in payments that were asked for, at the front of the fresh lane."""
+        for claim in claims:
+            identity = _identity(claim)
+            self._hold(replace(claim, doubtful=True), self._fresh)
+            if identity in self._fresh:
+                self._fresh.move_to_end(identity, last=False)
+
+    def clear(self) -> list[Claim]:
+        """Forget everything and return it."""
+        held = [*self._taken.values(), *self._fresh.values(), *self._sidelined.values()]
+        for lane in (self._taken, self._fresh, self._sidelined):
+            lane.clear()
+        self._wanted.clear()
+        self.beyond = 0
+        return held
+
+    def publish(self) -> None:
+        """Set the gauges that tell how much waits and when the backlog will be gone."""
+        metrics.waiting_payments.set(len(self))
+        waits = len(self._sidelined) + self.beyond
+        metrics.backlog_payments.set(waits)
+        metrics.backlog_eta_seconds.set(self.drain.eta(waits))
+
+    def _hold(self, claim: Claim, lane: "OrderedDict[Identity, Claim]") -> None:
+        identity = _identity(claim)
+        if not (identity in self._fresh or identity in self._sidelined or identity in self._taken):
+            lane[identity] = claim
+
+    def _pop(self, lane: "OrderedDict[Identity, Claim]", most: int) -> list[Claim]:
+        popped = [lane.popitem(last=False) for _ in range(min(most, len(lane)))]
+        self._taken.update(popped)
+        return [claim for _identity, claim in popped]
+
+
+class Drain:
+    """How many of the backlog go into one batch: all that leaves live payments quick.
+
+    Once a second the p99 of the live payments decided in it is looked at. Above its limit the
+    backlog's part shrinks by 30 %, but never below the guaranteed share; under it, it grows by
+    10 %; and by half when hardly anybody live was there. The limit is LIVE_SECONDS, or LIVE_RATIO
+    times what live payments take while nothing is drained.
+    """
+
+    def __init__(self, *, least: int, most: int) -> None:
+        self._least = least
+        self._most = most
+        self.most_now = most
+        self._usual = 0.0
+        self._waits: list[float] = []
+        self._drained = 0
+        self._since: float | None = None
+        self._rate = 0.0
+
+    def note(self, waits: Sequence[float], *, drained: int, at: float) -> None:
+        """Take note of a batch: how long its live payments waited, in seconds, and its backlog.
+
+        `at` is a steady clock's time in seconds.
+        """
+        if self._since is None:
+            self._since = at
+        self._waits += waits
+        self._drained += drained
+        passed = at - self._since
+        if passed >= DRAIN_WINDOW_SECONDS:
+            self._judge(passed)
+            self._waits, self._drained, self._since = [], 0, at
+
+    def eta(self, waiting: int) -> float:
+        """Return in how many seconds so many are drained; infinity while nothing is."""
+        if not waiting:
+            return 0.0
+        return waiting / self._rate if self._rate else math.inf
+
+    def _judge(self, passed: float) -> None:
+        rate = self._drained / passed
+        self._rate = (self._rate + rate) / 2 if self._rate and rate else rate
+        if len(self._waits) < DRAIN_SAMPLES_MIN:
+            self._grow(1.5)
+            return
+        p99 = sorted(self._waits)[int(len(self._waits) * 0.99)]
+        if not self._drained:
+            self._usual = (3 * self._usual + p99) / 4 if self._usual else p99
+        elif p99 > max(LIVE_SECONDS, LIVE_RATIO * self._usual):
+            self.most_now = max(self._least, int(self.most_now * 0.7))
+        else:
+            self._grow(1.1)
+
+    def _grow(self, by: float) -> None:
+        self.most_now = min(self._most, math.ceil(self.most_now * by))
+
+
+class Speed:
+    """Payments decided in a second while there is work, measured batch by batch."""
+
+    def __init__(self) -> None:
+        self.per_second = SPEED_AT_FIRST
+
+    def note(self, payments: int, *, seconds: float) -> None:
+        """Take note of a batch. A small one never counts against: its time is the commit's."""
+        measured = payments / max(seconds, 1e-6)
+        if payments >= SPEED_BATCH or measured > self.per_second:
+            weight = 0.3 * min(1.0, payments / SPEED_BATCH)
+            self.per_second += weight * (measured - self.per_second)
+
+
+def _identity(claim: Claim) -> Identity:
+    return claim.payment.payment_id, claim.reassignment
