@@ -14,7 +14,7 @@ PIP := $(BIN)/pip --quiet --disable-pip-version-check --no-input
 PYTEST_OPTIONS ?=
 
 .DEFAULT_GOAL := list
-.PHONY: list install run test check lint types contracts torture
+.PHONY: list install run test check lint types contracts torture bench
 
 list:
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1#\2/p' $(MAKEFILE_LIST) | awk -F'#' '{ printf "%-18s%s\n", $$1, $$2 }'
@@ -56,7 +56,7 @@ lint: install ## check format and lint, Python and Rust
 	cd $(CORE) && cargo clippy --quiet --locked --all-targets --all-features -- -D warnings
 
 types: install ## check types: the server, its tests, and the core's stubs against what was built
-	$(BIN)/mypy vending tests
+	$(BIN)/mypy vending tests benchmarks
 	$(BIN)/python -P -m mypy.stubtest sts_core
 
 contracts: install ## check which package imports which
@@ -64,3 +64,6 @@ contracts: install ## check which package imports which
 
 torture: install ## kill the server and PostgreSQL under load, CYCLES=n times; SEED=s again
 	$(BIN)/python -m tests.torture --cycles $(CYCLES) $(if $(SEED),--seed $(SEED))
+
+bench: install ## measure against pgbench and an empty server; QUICK=1 for 90 seconds, FULL=1 for hours
+	$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(if $(FULL),--full)

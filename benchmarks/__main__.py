@@ -190,15 +190,25 @@ def _say(text: str) -> None:
 
 
 def _show(result: Result) -> None:
-    table = Table("figure", "measured", "must", "aim", "verdict", "note")
+    """Print the figures: a table for a terminal, a line each for a pipe."""
+    table = Table("figure", "measured", "must", "aim", "verdict", title="Stima: how fast it is")
     for one in result.figures.values():
-        table.add_row(
-            one.key, report.shown(one, one.value), report.bound(one, one.must),
-            report.bound(one, one.aim), report.judgement(one), one.note or one.reason,
-        )  # fmt: skip
-    console.print(table)
+        cells = (
+            one.key,
+            report.shown(one, one.value),
+            report.bound(one, one.must),
+            report.bound(one, one.aim),
+            report.judgement(one),
+        )
+        table.add_row(*cells)
+        if not console.is_terminal:
+            told = f"{cells[0]:<24}{cells[1]:>16}{cells[2]:>18}{cells[3]:>18}  {cells[4]:<13}"
+            console.print(f"{told}{one.note or one.reason}", soft_wrap=True, markup=False)
+    if console.is_terminal:
+        console.print(table)
     for says, holds, told in result.books:
-        console.print(f"{'ok    ' if holds else 'BROKEN'} {says}: {told}", soft_wrap=True)
+        verdict = "holds " if holds else "BROKEN"
+        console.print(f"{verdict} {says}: {told}", soft_wrap=True, markup=False)
 
 
 if __name__ == "__main__":
