@@ -1,10 +1,10 @@
-"""A demo as a person starts it: a process of its own, read line by line, interrupted at the end."""
+"""A demo or a server as a person starts it: a process, read by line, interrupted at the end."""
 
 import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ VENDING = (sys.executable, "-m", "vending")
 
 @dataclass(slots=True)
 class DemoProcess:
-    """A running `vending demo` and what it has printed so far."""
+    """A running `vending demo` or `vending serve`, and what it has printed so far."""
 
     process: asyncio.subprocess.Process
     home: Path
@@ -53,10 +53,29 @@ class DemoProcess:
 @asynccontextmanager
 async def demo(home: Path, *options: str) -> AsyncIterator[DemoProcess]:
     """Start a demo on a free port; whatever is left of it at the end is killed."""
+    options = ("demo", "--home", str(home), "--port", "0", *options)
+    async with _started(home, options, os.environ) as running:
+        yield running
+
+
+@asynccontextmanager
+async def served(
+    settings: Path, environment: Mapping[str, str] | None = None
+) -> AsyncIterator[DemoProcess]:
+    """Start a server by a settings file; whatever is left of it at the end is killed."""
+    told = {**os.environ, **(environment or {})}
+    async with _started(settings.parent, ("serve", "--config", str(settings)), told) as running:
+        yield running
+
+
+@asynccontextmanager
+async def _started(
+    home: Path, arguments: Sequence[str], environment: Mapping[str, str]
+) -> AsyncIterator[DemoProcess]:
     process = await asyncio.create_subprocess_exec(
-        *VENDING, "demo", "--home", str(home), "--port", "0", *options,
+        *VENDING, *arguments,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, limit=2**20,
-        start_new_session=True,
+        start_new_session=True, env=environment,
     )  # fmt: skip
     try:
         yield DemoProcess(process, home, [])
@@ -68,17 +87,23 @@ async def demo(home: Path, *options: str) -> AsyncIterator[DemoProcess]:
         await process.wait()
 
 
-async def ran(*arguments: str | Path) -> tuple[int, str]:
+async def ran(
+    *arguments: str | Path, environment: Mapping[str, str] | None = None, typed: bytes = b""
+) -> tuple[int, str]:
     """Run one `vending` command to its end; return its exit code and all it printed."""
-    return await ended((*VENDING, *map(str, arguments)))
+    command = (*VENDING, *map(str, arguments))
+    return await ended(command, environment=environment, typed=typed)
 
 
-async def ended(command: Sequence[str]) -> tuple[int, str]:
+async def ended(
+    command: Sequence[str], *, environment: Mapping[str, str] | None = None, typed: bytes = b""
+) -> tuple[int, str]:
     """Run any program to its end; return its exit code and all it printed."""
     process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-    )
+        *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT, env={**os.environ, **(environment or {})},
+    )  # fmt: skip
     async with asyncio.timeout(START_SECONDS_MAX):
-        told, _ = await process.communicate()
+        told, _ = await process.communicate(typed)
     assert process.returncode is not None
     return process.returncode, told.decode()

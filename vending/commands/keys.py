@@ -74,7 +74,11 @@ def check(*, config: ConfigFile = None) -> None:
     """Open the store and prove that every key in it is what its description says."""
     read = surroundings.settings(config)
     ring = _store(read).open(passphrase=_passphrase(read))
-    console.print(f"{len(ring.keys())} keys open and agree with their check values")
+    count = len(ring.keys())
+    if count == 1:
+        console.print("1 key opens and agrees with its check value")
+    else:
+        console.print(f"{count} keys open and agree with their check values")
 
 
 def _store(config: Config) -> KeyStore:

@@ -7,6 +7,7 @@ from typing import Annotated
 import asyncpg
 import cyclopts
 from cyclopts import Parameter
+from rich.markup import escape
 from rich.table import Table
 
 from vending import followups
@@ -48,6 +49,14 @@ select transaction_id, account_reference, amount_minor, outcome.reason, outcome.
   join payment on payment.payment_id = outcome.payment_id
  where outcome.kind = 'refund_due'
  order by outcome.decided_at desc
+ limit $1
+"""
+
+IN_QUARANTINE = """
+select received_at, reason, operator, transaction_id, detail
+  from quarantine
+ where resolved_at is null
+ order by received_at desc
  limit $1
 """
 
@@ -132,13 +141,35 @@ def due(*, most: int = 50, config: ConfigFile = None) -> None:
 
     """
     table = Table("receipt", "paid for", "amount", "reason", "since (UTC)")
-    for row in surroundings.run(_refunds_due(surroundings.settings(config), most)):
+    for row in surroundings.run(_rows(surroundings.settings(config), REFUNDS_DUE, most)):
         table.add_row(
             row["transaction_id"],
             row["account_reference"],
             money_text(row["amount_minor"]),
             row["reason"],
             f"{row['decided_at']:%Y-%m-%d %H:%M:%S}",
+        )
+    console.print(table)
+
+
+@app.command
+def quarantine(*, most: int = 50, config: ConfigFile = None) -> None:
+    """List what waits for a person, newest first: conflicts, what is unreadable, what breaks.
+
+    Parameters
+    ----------
+    most
+        How many to show.
+
+    """
+    table = Table("since (UTC)", "reason", "operator", "receipt", "detail")
+    for row in surroundings.run(_rows(surroundings.settings(config), IN_QUARANTINE, most)):
+        table.add_row(
+            f"{row['received_at']:%Y-%m-%d %H:%M:%S}",
+            row["reason"],
+            row["operator"],
+            row["transaction_id"] or "unknown",
+            escape(row["detail"]),
         )
     console.print(table)
 
@@ -197,9 +228,9 @@ async def _payment(db: asyncpg.Connection, transaction_id: str) -> asyncpg.Recor
     return row
 
 
-async def _refunds_due(config: Config, most: int) -> list[asyncpg.Record]:
+async def _rows(config: Config, query: str, most: int) -> list[asyncpg.Record]:
     async with surroundings.connected(config) as db:
-        return await db.fetch(REFUNDS_DUE, most)
+        return await db.fetch(query, most)
 
 
 async def _reassign(
