@@ -234,6 +234,7 @@ class Sequencer:
         metrics.database_up.set(1)
         self._standing_by = fence is None
         if fence is None:
+            self._let_go()
             await _at_most(self._lease.seconds / 4, self._stop_asked)
             return
         self._fence = fence
@@ -364,6 +365,10 @@ class Sequencer:
         metrics.sequencer_owner.set(0)
         self._fence = None
         self._standing_by = True
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Hold nothing while another server vends: its sweep finds all of it on disk."""
         for claim in self._lanes.clear():
             self._answer(claim, SaleUnavailable(why="another server vends now"))
         self._lanes.publish()
