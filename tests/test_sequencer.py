@@ -24,6 +24,7 @@ from vending.postgres.pool import Connection
 from vending.postgres.writer import Writer
 from vending.sequencer import Sequencer
 from vending.sweep import Sweep
+from vending.values import replace
 from vending.vend import Office
 
 ADD_PAYMENT = "insert into payment values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
@@ -92,9 +93,17 @@ class Yard:
         await directory.register(self.db, meter, now=self.clock())
         return meter
 
-    async def payments(self, count: int, meter: Meter | None = None) -> list[Payment]:
+    async def payments(
+        self,
+        count: int,
+        meter: Meter | None = None,
+        *,
+        number: Callable[[], int] | None = None,
+    ) -> list[Payment]:
         meter = meter or await self.meter()
         payments = [a_payment(account_reference=meter.meter_number) for _ in range(count)]
+        if number is not None:
+            payments = [replace(one, payment_id=number()) for one in payments]
         rows = [
             (p.payment_id, p.notice.operator, p.notice.transaction_id, p.notice.short_code,
              p.product, p.notice.account_reference, p.notice.amount_minor, p.notice.paid_at,
@@ -335,7 +344,9 @@ async def test_stopping_finishes_what_is_in_hand(yard: Yard) -> None:
 
 
 @asynccontextmanager
-async def _sweeping(yard: Yard, lane: Lane) -> AsyncIterator[Sweep]:
+async def _sweeping(
+    yard: Yard, lane: Lane, *, numbers: Numbers | None = None
+) -> AsyncIterator[Sweep]:
     async with pool.create(yard.database.dsn, size=2) as readers:
         sweep = Sweep(
             readers,
@@ -343,6 +354,7 @@ async def _sweeping(yard: Yard, lane: Lane) -> AsyncIterator[Sweep]:
             writer=Writer(yard.database.dsn, seconds=5.0),
             wording=an_office(yard.clock).wording,
             clock=yard.clock,
+            numbers=numbers or Numbers(yard.clock, node=1),
             every=timedelta(milliseconds=10),
         )
         task = asyncio.create_task(sweep.run())
@@ -358,6 +370,30 @@ async def test_the_sweep_finds_what_a_crash_left_behind(yard: Yard) -> None:
     async with _sweeping(yard, lane):
         outcomes = await lane.decided(30)
     assert {one.payment_id for one in outcomes} == {one.payment_id for one in payments}
+
+
+async def test_what_is_stored_while_the_clock_is_set_back_is_found(yard: Yard) -> None:
+    """Our numbers never go back, so such a payment is numbered ahead of the clock."""
+    numbers = Numbers(yard.clock, node=1)
+    numbers.next()
+    lane = await yard.lane()
+    async with _sweeping(yard, lane, numbers=numbers):
+        for step in (-3600, 7200, -3600):
+            yard.clock.advance(seconds=step)
+            (payment,) = await yard.payments(1, number=numbers.next)
+            yard.clock.advance(seconds=2)
+            (outcome,) = await lane.decided(1)
+            assert outcome.payment_id == payment.payment_id
+
+
+async def test_a_waiting_payment_that_is_asked_for_is_fetched_from_the_disk(yard: Yard) -> None:
+    lane = await yard.lane()
+    await _until(lambda: lane.sequencer.running)
+    (payment,) = await yard.payments(1)  # too young for the sweep: the clock stands still
+    lane.sequencer.bump(payment.payment_id)
+    async with _sweeping(yard, lane):
+        (outcome,) = await lane.decided(1)
+    assert outcome.payment_id == payment.payment_id
 
 
 async def test_the_sweep_leaves_quarantined_payments_to_people(yard: Yard) -> None:

@@ -14,15 +14,24 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 
 class Numbers:
-    """Hands out numbers for one node; never the same one twice, never a smaller one."""
+    """Hands out numbers for one node; never the same one twice, never a smaller one.
 
-    def __init__(self, clock: Callable[[], datetime], *, node: int) -> None:
+    `after` is the node's largest number so far, when the clock may have been behind it: a process
+    that starts with its clock set back goes on above it.
+    """
+
+    def __init__(self, clock: Callable[[], datetime], *, node: int, after: int = 0) -> None:
         if not 0 <= node < 1 << _NODE_BITS:
             raise ValueError(node)
         self._clock = clock
         self._node = node << _COUNTER_BITS
-        self._milliseconds = 0
-        self._counter = 0
+        self._milliseconds = after >> (_NODE_BITS + _COUNTER_BITS)
+        self._counter = after & ((1 << _COUNTER_BITS) - 1)
+
+    @property
+    def reached(self) -> datetime:
+        """The instant of the latest number: ahead of the clock when that was set back."""
+        return EPOCH + self._milliseconds * _MILLISECOND
 
     def next(self) -> int:
         """Return the next number."""
@@ -34,6 +43,11 @@ class Numbers:
             if self._counter >> _COUNTER_BITS:
                 self._milliseconds, self._counter = self._milliseconds + 1, 0
         return self._milliseconds << (_NODE_BITS + _COUNTER_BITS) | self._node | self._counter
+
+
+def node_of(number: str) -> str:
+    """Return the SQL that says which node a number, itself an SQL expression, is of."""
+    return f"(({number} >> {_COUNTER_BITS}) & {(1 << _NODE_BITS) - 1})"
 
 
 def first_at(at: datetime) -> int:

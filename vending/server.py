@@ -18,7 +18,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from vending import log
+from vending import log, numbered
 from vending.api import app, listener
 from vending.api.doors import Doors
 from vending.clock import Clock, system_clock
@@ -149,7 +149,7 @@ async def running(
         readers = await stack.enter_async_context(
             pool.create(base.dsn, size=config.database.readers)
         )
-        numbers = Numbers(clock, node=config.server.node)
+        numbers = await numbered.numbers(readers, clock, node=config.server.node)
         opening = _Opening(config, readers, numbers)
         await opening.refresh()
 
@@ -298,6 +298,7 @@ def _lanes(
         writer=Writer(base.dsn, seconds=RELAY_COMMIT_SECONDS),
         wording=wording_of(config.utility),
         clock=clock,
+        numbers=numbers,
         every=timedelta(seconds=config.vend.sweep_seconds),
     )
     return _Lanes(intake=intake, inbox=inbox, sweep=sweep, sequencer=sequencer, relay=relay)

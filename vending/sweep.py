@@ -16,7 +16,7 @@ from vending import followups, log, metrics
 from vending.claims import Claim
 from vending.clock import Clock
 from vending.notices import Wording
-from vending.numbering import EPOCH, first_at
+from vending.numbering import EPOCH, Numbers, first_at
 from vending.payments.payment import PayerKind, Payment, PaymentNotice
 from vending.postgres.pool import DatabaseUnavailable, Pool
 from vending.postgres.writer import DatabaseAway, Writer
@@ -54,16 +54,32 @@ UNREADABLE = (
 )
 """What a look raises while the database is away; TimeoutError is an OSError."""
 
-UNDECIDED = """
+COLUMNS = """
 select payment_id, operator, transaction_id, short_code, product, account_reference, amount_minor,
        paid_at, received_at, payer, payer_kind, raw
-  from payment
- where payment_id >= $1 and payment_id < $2
+"""
+
+UNDECIDED_ONES = """
    and not exists (select from outcome where outcome.payment_id = payment.payment_id)
    and not exists (select from quarantine
                     where quarantine.payment_id = payment.payment_id and resolved_at is null)
+"""
+
+UNDECIDED = f"""
+{COLUMNS} from payment
+ where payment_id >= $1 and payment_id < $2 {UNDECIDED_ONES}
  order by payment_id
  limit $3
+"""
+
+COUNT_UNDECIDED = f"""
+select count(*) from payment
+ where payment_id >= $1 and payment_id < $2 {UNDECIDED_ONES}
+"""  # noqa: S608
+
+WANTED = f"""
+{COLUMNS} from payment
+ where payment_id = any($1::bigint[]) {UNDECIDED_ONES}
 """
 
 FIRST_PAYMENT = "select min(payment_id) as payment_id from payment"
@@ -92,6 +108,7 @@ class Sweep:
         writer: Writer,
         wording: Wording,
         clock: Clock,
+        numbers: Numbers,
         every: timedelta,
     ) -> None:
         self._readers = readers
@@ -99,6 +116,7 @@ class Sweep:
         self._writer = writer
         self._wording = wording
         self._clock = clock
+        self._numbers = numbers
         self._every = every
         self._stopped = asyncio.Event()
         self._log = log.get("sweep")
@@ -118,7 +136,7 @@ class Sweep:
         since: datetime | None = None
         lately_at = self._clock()
         while not self._stopped.is_set():
-            now = self._clock()
+            now, until = self._clock(), self._until()
             try:
                 if not self._sequencer.running:
                     since = None
@@ -126,43 +144,56 @@ class Sweep:
                     continue
                 if since is None:
                     since = await self._beginning()
-                elif now - lately_at >= LATELY_EVERY:
-                    since, lately_at = now - LATELY, now
-                await self._look(since, now)
+                elif abs(now - lately_at) >= LATELY_EVERY:
+                    since, lately_at = min(since, until - LATELY), now
+                await self._look(since, until)
                 await self._requests()
-                since = now - RECENT
+                # On from where this look ended, wherever the clock has jumped to by then.
+                since = until - RECENT
             except UNREADABLE as fault:
                 self._log.warning("the sweep cannot read", fault=type(fault).__name__)
                 await self._rest(AWAY_SECONDS)
                 continue
             await self._rest(self._every.total_seconds())
 
+    def _until(self) -> datetime:
+        """Return up to when to look: by the clock, or by our numbers when it was set back."""
+        now, reached = self._clock(), self._numbers.reached
+        if reached > now:
+            return reached + timedelta(milliseconds=1)
+        return now - timedelta(seconds=UNSURE_SECONDS)
+
     async def _beginning(self) -> datetime:
         """Return the instant from which history is read after this server became the owner."""
         first = await self._readers.fetchval(FIRST_PAYMENT)
         return EPOCH if first is None else EPOCH + timedelta(milliseconds=first >> 22)
 
-    async def _look(self, since: datetime, now: datetime) -> None:
+    async def _look(self, since: datetime, until: datetime) -> None:
         """Offer what is undecided in a stretch of time, and tell who has waited long."""
         oldest: datetime | None = None
-        until = now - timedelta(seconds=UNSURE_SECONDS)
+        now = self._clock()
         while since < until and not self._stopped.is_set():
             upto = min(since + WINDOW, until)
-            async for payments in self._undecided(since, upto):
+            async for payments in self._undecided(since, upto, until):
                 oldest = min(oldest or now, *(one.received_at for one in payments))
                 await followups.stage_coming(
                     self._writer, payments, waited=LONG, wording=self._wording, now=now
                 )
             since = upto
+        self._sequencer.know_beyond(0)
         held = self._sequencer.oldest
         ages = [(now - one).total_seconds() for one in (oldest, held) if one is not None]
         metrics.oldest_waiting_seconds.set(max(ages, default=0.0))
 
-    async def _undecided(self, since: datetime, upto: datetime) -> AsyncIterator[list[Payment]]:
+    async def _undecided(
+        self, since: datetime, upto: datetime, until: datetime
+    ) -> AsyncIterator[list[Payment]]:
         """Offer the undecided payments of a window as the sequencer has room, and yield them."""
         start, end = first_at(since), first_at(upto)
+        beyond = 0
         while not self._stopped.is_set() and self._sequencer.running:
             room = min(FOUND_MAX, self._sequencer.room())
+            await self._bring_wanted()
             if not room:
                 await self._rest(0.05)
                 continue
@@ -176,8 +207,28 @@ class Sweep:
             if len(rows) < room:
                 return
             start = payments[-1].payment_id + 1
+            beyond = beyond - room if beyond > room else await self._count(start, first_at(until))
+            self._sequencer.know_beyond(beyond)
+
+    async def _count(self, start: int, end: int) -> int:
+        """Return how many are undecided beyond what has been read; 0 when that takes too long."""
+        try:
+            return int(await self._readers.fetchval(COUNT_UNDECIDED, start, end))
+        except (TimeoutError, asyncpg.QueryCanceledError):
+            return 0
+
+    async def _bring_wanted(self) -> None:
+        """Bring what customers have asked for and memory had no room for."""
+        wanted = self._sequencer.wanted()
+        if wanted:
+            rows = await self._readers.fetch(WANTED, wanted)
+            payments = map(_payment, rows)
+            self._sequencer.bring_forward(
+                Claim(payment=one, reference=one.notice.account_reference) for one in payments
+            )
 
     async def _requests(self) -> None:
+        await self._bring_wanted()
         rows = await self._readers.fetch(REQUESTED, FOUND_MAX)
         self._sequencer.offer_swept(
             Claim(

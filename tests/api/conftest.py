@@ -29,6 +29,7 @@ from vending.payments.inbox import Inbox
 from vending.payments.intake import Intake
 from vending.payments.outcomes import Outcome
 from vending.payments.payment import Payment
+from vending.payments.spool import Spool
 from vending.postgres import pool
 from vending.postgres.pool import Connection
 from vending.postgres.writer import Writer
@@ -73,6 +74,13 @@ class Lease:
 
     running: bool = True
     waiting: int = 0
+    estimated_wait: float = 0.0
+    per_second: float = 2_000.0
+    bumped: list[int] = field(default_factory=list)
+
+    def bump(self, payment_id: int) -> None:
+        """Note who was put first."""
+        self.bumped.append(payment_id)
 
     async def sell(self, payment: Payment) -> Outcome:
         """Refuse: sales are tested with the real sequencer."""
@@ -142,6 +150,24 @@ class Reply:
 Serve = Callable[..., AbstractAsyncContextManager[Served]]
 
 
+def _intake(
+    config: Config,
+    writer: Writer,
+    numbers: Numbers,
+    kept: Spool,
+    stored: "asyncio.Queue[Payment]",
+    *,
+    now: Clock,
+) -> tuple[Inbox, Intake]:
+    def on_stored(payments: Sequence[Payment]) -> None:
+        for payment in payments:
+            stored.put_nowait(payment)
+
+    patience = config.intake.inbox_milliseconds / 1000
+    inbox = Inbox(writer, numbers=numbers, on_stored=on_stored, patience=patience)
+    return inbox, Intake(inbox, kept, clock=now, patience=patience)
+
+
 @pytest.fixture
 def serve(database: Database, clock: SettableClock, tmp_path: Path) -> Serve:
     """Return what serves the API, with some settings changed, for the length of a block."""
@@ -163,11 +189,6 @@ def serve(database: Database, clock: SettableClock, tmp_path: Path) -> Serve:
         **sections: dict[str, Any],
     ) -> AsyncIterator[Served]:
         stored: asyncio.Queue[Payment] = asyncio.Queue()
-
-        def on_stored(payments: Sequence[Payment]) -> None:
-            for payment in payments:
-                stored.put_nowait(payment)
-
         config = settings(**sections)
         numbers = Numbers(now, node=0)
         writer = Writer(writer_dsn or database.dsn, seconds=5.0)
@@ -177,9 +198,7 @@ def serve(database: Database, clock: SettableClock, tmp_path: Path) -> Serve:
             )
             spool_dir = tmp_path / (spool_name or secrets.token_hex(8))
             kept = stack.enter_context(spool.opened(spool_dir, bytes_max=spool_bytes_max))
-            patience = config.intake.inbox_milliseconds / 1000
-            inbox = Inbox(writer, numbers=numbers, on_stored=on_stored, patience=patience)
-            intake = Intake(inbox, kept, clock=now, patience=patience)
+            inbox, intake = _intake(config, writer, numbers, kept, stored, now=now)
             doors = Doors(
                 config=config,
                 clock=now,

@@ -136,6 +136,11 @@ async def test_the_last_three_tokens_are_shown_newest_first_while_the_lane_is_st
     assert await dial(api, "1") == shown
 
 
+def bumped(api: Served) -> list[int]:
+    assert isinstance(api.doors.sequencer, Lease)
+    return api.doors.sequencer.bumped
+
+
 async def test_money_that_still_waits_is_told_above_the_tokens(
     api: Served, own: Meter, books: Books
 ) -> None:
@@ -143,6 +148,7 @@ async def test_money_that_still_waits_is_told_above_the_tokens(
     await books.payment("R2")
     shown = await dial(api, "1")
     assert shown.splitlines()[1] == "KSh500.00 received. Token is coming."
+    assert len(bumped(api)) == 1  # it is vended next: its customer is at the meter now
     assert GROUPED in shown
 
 
@@ -235,6 +241,7 @@ async def test_a_payment_is_found_by_its_receipt(api: Served, own: Meter, books:
         "END We have your KSh500.00, receipt TGE7Q2M4ZL. Your token is coming by SMS. "
         "Do not pay again."
     )
+    assert len(bumped(api)) == 1
     assert await dial(api, "2*TGE7Q2M4ZM") == (
         "END KSh500.00, receipt TGE7Q2M4ZM, bought no token: the meter is blocked. "
         "It is due back to you. Help: 97771"

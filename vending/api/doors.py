@@ -28,6 +28,20 @@ class SequencerView(Protocol):
         """How many payments were handed over and are not yet decided."""
         ...
 
+    @property
+    def estimated_wait(self) -> float:
+        """In how many seconds a payment that comes now has its outcome; infinity when unknown."""
+        ...
+
+    @property
+    def per_second(self) -> float:
+        """How many payments are decided in a second while there is work."""
+        ...
+
+    def bump(self, payment_id: int) -> None:
+        """Put a waiting payment first: its customer has asked for it."""
+        ...
+
     async def sell(self, payment: Payment) -> Outcome:
         """Vend a payment that is not stored yet; see `vending.sequencer.Sequencer.sell`."""
         ...

@@ -51,7 +51,7 @@ select token, energy_wh, decided_at
 
 # As the payer typed it: the meter's number, or the longer one printed on some cards.
 WAITING = """
-select amount_minor
+select payment_id, amount_minor
   from payment
  where account_reference = any($1::text[]) and payment_id >= $2
    and not exists (select from outcome where outcome.payment_id = payment.payment_id)
@@ -60,9 +60,9 @@ select amount_minor
 """
 
 PAYMENT = """
-select payment.amount_minor, payment.account_reference, payment.payer, payment.payer_kind,
-       outcome.kind, outcome.reason, outcome.meter_number, outcome.token, outcome.energy_wh,
-       outcome.decided_at
+select payment.payment_id, payment.amount_minor, payment.account_reference, payment.payer,
+       payment.payer_kind, outcome.kind, outcome.reason, outcome.meter_number, outcome.token,
+       outcome.energy_wh, outcome.decided_at
   from payment
   left join outcome on outcome.payment_id = payment.payment_id
  where operator = $1 and transaction_id = $2
@@ -152,6 +152,8 @@ class Ussd:
         since = first_at(self._doors.clock() - WAITING_SINCE)
         rows = await self._doors.readers.fetch(TOKENS, number, TOKENS_SHOWN)
         waiting = await self._doors.readers.fetchrow(WAITING, typed, since)
+        if waiting is not None:
+            self._doors.sequencer.bump(waiting["payment_id"])
         if meter is None:
             return "no_meter", False, screens.say(language, "no_meter", help=self._house.help)
         return (
@@ -176,6 +178,7 @@ class Ussd:
         money = self._house.money(row["amount_minor"])
         match row["kind"]:
             case None:
+                self._doors.sequencer.bump(row["payment_id"])
                 text = screens.say(language, "waits", money=money, receipt=wanted)
             case OutcomeKind.TOKEN_ISSUED:
                 text = screens.tokens(

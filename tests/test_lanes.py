@@ -1,0 +1,189 @@
+"""Lanes: who is served when, how a backlog yields to live payments, and when it will be gone."""
+
+import math
+from datetime import timedelta
+
+from tests.builders import a_payment
+from tests.conftest import SettableClock
+from vending import lanes
+from vending.claims import Claim
+from vending.lanes import SIDELINED_SHARE, Drain, Lanes, Speed
+
+BATCH = 100
+GUARANTEED = int(BATCH * SIDELINED_SHARE)
+
+
+def claims(count: int, clock: SettableClock, *, ago: timedelta = timedelta(0)) -> list[Claim]:
+    return [
+        Claim(payment=one, reference=one.notice.account_reference)
+        for one in (a_payment(received_at=clock() - ago) for _ in range(count))
+    ]
+
+
+def numbers(some: list[Claim]) -> list[int]:
+    return [one.payment.payment_id for one in some]
+
+
+def test_live_payments_are_served_in_the_order_of_arrival(clock: SettableClock) -> None:
+    waiting = claims(250, clock)
+    held = Lanes(batch_max=BATCH)
+    held.arrive(waiting, now=clock())
+    assert [len(held), held.fresh, held.sidelined] == [250, 250, 0]
+    taken = [*held.take(), *held.take(), *held.take()]
+    assert numbers(taken) == numbers(waiting)
+    assert len(held) == 250  # what is in hand still waits for its outcome
+    for one in taken:
+        held.settled(one)
+    assert len(held) == 0
+    assert held.oldest is None
+
+
+def test_a_payment_that_is_old_when_it_arrives_is_sidelined(clock: SettableClock) -> None:
+    held = Lanes(batch_max=BATCH)
+    held.arrive(claims(3, clock, ago=timedelta(hours=15)), now=clock())
+    held.arrive(claims(2, clock, ago=timedelta(seconds=59)), now=clock())
+    assert [held.fresh, held.sidelined] == [2, 3]
+    assert held.oldest == clock() - timedelta(hours=15)
+
+
+def test_memory_is_bounded_and_what_is_left_out_waits_elsewhere(clock: SettableClock) -> None:
+    held = Lanes(batch_max=BATCH)
+    held.arrive(claims(lanes.FRESH_MAX + 5, clock), now=clock())
+    held.arrive(claims(lanes.SIDELINED_MAX + 5, clock, ago=timedelta(hours=1)), now=clock())
+    assert [held.fresh, held.sidelined] == [lanes.FRESH_MAX, lanes.SIDELINED_MAX]
+    assert held.full
+    assert held.room() == 0
+
+
+def test_the_backlog_has_its_share_however_many_live_payments_wait(clock: SettableClock) -> None:
+    held = Lanes(batch_max=BATCH)
+    held.sideline(claims(1_000, clock))
+    held.arrive(claims(1_000, clock), now=clock())
+    for _ in range(3):
+        assert sum(one.doubtful for one in held.take()) == GUARANTEED
+
+
+def test_what_was_taken_and_not_settled_comes_first_and_in_doubt(clock: SettableClock) -> None:
+    held = Lanes(batch_max=BATCH)
+    waiting = claims(5, clock)
+    held.arrive(waiting, now=clock())
+    taken = held.take()
+    held.settled(taken[1])
+    held.sideline(claims(3, clock))
+    held.put_back()
+    again = held.take()
+    assert numbers(again)[:4] == numbers([waiting[0], *waiting[2:]])
+    assert all(one.doubtful for one in again)
+
+
+def test_a_payment_is_held_once(clock: SettableClock) -> None:
+    held = Lanes(batch_max=BATCH)
+    waiting = claims(2, clock)
+    for _ in range(2):
+        held.arrive(waiting, now=clock())
+        held.sideline(waiting)
+    taken = held.take()
+    held.arrive(waiting, now=clock())
+    held.bring_forward(waiting)
+    assert len(taken) == len(held) == 2
+
+
+def test_who_asks_for_a_waiting_payment_is_served_next(clock: SettableClock) -> None:
+    held = Lanes(batch_max=BATCH)
+    live, old = claims(500, clock), claims(500, clock)
+    held.arrive(live, now=clock())
+    held.sideline(old)
+    assert held.bump(live[300].payment.payment_id)
+    assert held.bump(old[499].payment.payment_id)
+    assert numbers(held.take())[:2] == numbers([old[499], live[300]])
+    assert held.bump(live[0].payment.payment_id)  # in hand: nothing to do, and nothing to fetch
+    assert held.wanted() == []
+
+
+def test_who_asks_for_what_is_only_on_disk_has_it_fetched(clock: SettableClock) -> None:
+    held = Lanes(batch_max=BATCH)
+    held.arrive(claims(10, clock), now=clock())
+    (far,) = claims(1, clock)
+    assert not held.bump(far.payment.payment_id)
+    assert held.wanted() == [far.payment.payment_id]
+    assert held.wanted() == []
+    held.bring_forward([far])
+    first = held.take()[0]
+    assert numbers([first]) == numbers([far])
+    assert first.doubtful
+
+
+def test_what_is_asked_for_is_bounded_too() -> None:
+    held = Lanes(batch_max=BATCH)
+    for number in range(lanes.WANTED_MAX + 10):
+        held.bump(number)
+    assert len(held.wanted()) == lanes.WANTED_MAX
+
+
+def test_clearing_returns_everything_once(clock: SettableClock) -> None:
+    held = Lanes(batch_max=2)
+    waiting = claims(5, clock)
+    held.arrive(waiting, now=clock())
+    held.take()
+    assert numbers(held.clear()) == numbers(waiting)
+    assert len(held) == 0
+    held.arrive(waiting, now=clock())
+    assert len(held) == 5
+
+
+def _seconds(drain: Drain, count: int, *, waits: list[float], drained: int) -> None:
+    for _ in range(count):
+        drain.note(waits, drained=drained, at=_seconds.now)  # type: ignore[attr-defined]
+        _seconds.now += 1.0  # type: ignore[attr-defined]
+
+
+_seconds.now = 0.0  # type: ignore[attr-defined]
+
+
+def test_a_drain_yields_to_slow_live_payments_down_to_its_share_and_no_further() -> None:
+    drain = Drain(least=GUARANTEED, most=BATCH)
+    assert drain.most_now == BATCH
+    _seconds(drain, 3, waits=[0.5] * 50, drained=500)
+    assert GUARANTEED < drain.most_now < BATCH
+    _seconds(drain, 20, waits=[0.5] * 50, drained=500)
+    assert drain.most_now == GUARANTEED
+
+
+def test_a_drain_grows_again_when_live_payments_are_quick_or_gone() -> None:
+    for waits in ([0.001] * 50, []):
+        drain = Drain(least=GUARANTEED, most=BATCH)
+        _seconds(drain, 20, waits=[0.5] * 50, drained=500)
+        _seconds(drain, 40, waits=waits, drained=500)
+        assert drain.most_now == BATCH
+
+
+def test_where_live_payments_are_slow_by_themselves_the_drain_is_not_to_blame() -> None:
+    drain = Drain(least=GUARANTEED, most=BATCH)
+    _seconds(drain, 20, waits=[0.3] * 50, drained=0)
+    _seconds(drain, 20, waits=[0.5] * 50, drained=500)
+    assert drain.most_now == BATCH
+    _seconds(drain, 20, waits=[0.7] * 50, drained=500)
+    assert drain.most_now == GUARANTEED
+
+
+def test_the_eta_is_what_waits_over_what_is_drained_in_a_second() -> None:
+    drain = Drain(least=GUARANTEED, most=BATCH)
+    assert drain.eta(0) == 0.0
+    assert drain.eta(10) == math.inf
+    _seconds(drain, 10, waits=[], drained=500)
+    assert 9 < drain.eta(5_000) < 11
+    _seconds(drain, 2, waits=[], drained=0)
+    assert drain.eta(5_000) == math.inf
+
+
+def test_speed_follows_large_batches_and_is_not_misled_by_small_ones() -> None:
+    speed = Speed()
+    for _ in range(1_000):
+        speed.note(1, seconds=0.003)
+    assert speed.per_second == lanes.SPEED_AT_FIRST
+    for _ in range(50):
+        speed.note(500, seconds=0.05)
+    assert round(speed.per_second) == 10_000
+    for _ in range(50):
+        speed.note(500, seconds=1.0)
+    assert round(speed.per_second) == 500
