@@ -1,0 +1,67 @@
+"""A server that starts with its clock set back hands out no number twice."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+import pytest
+
+from tests.builders import a_payment
+from tests.conftest import SettableClock
+from vending import numbered
+from vending.numbering import Numbers
+from vending.outbox import message
+from vending.outbox.message import Message, MessageKind
+from vending.payments import rows
+from vending.payments.inbox import QUARANTINE
+from vending.postgres.pool import Connection
+from vending.values import replace
+
+NODE = 7
+
+Keep = Callable[[Connection, int, datetime], Awaitable[object]]
+
+
+async def keep_payment(db: Connection, number: int, _now: datetime) -> None:
+    payment = replace(a_payment(), payment_id=number)
+    await db.fetch(rows.insert_payments(1), *rows.columns([payment]))
+
+
+async def keep_bytes(db: Connection, number: int, now: datetime) -> None:
+    await db.fetch(
+        QUARANTINE, number, "mpesa", "notice_malformed", None, b"?", b"%d" % number, "", now
+    )
+
+
+async def keep_message(db: Connection, number: int, now: datetime) -> None:
+    kept = Message(
+        message_id=number,
+        payment_id=None,
+        kind=MessageKind.COPY,
+        recipient="+254708374149",
+        body="your token",
+        due_at=now,
+    )
+    await db.fetch(message.INSERT_MESSAGES, *message.columns([kept], due_at=now))
+
+
+@pytest.mark.parametrize("keep", [keep_payment, keep_bytes, keep_message])
+async def test_numbers_go_on_above_those_that_the_database_holds(
+    db: Connection, clock: SettableClock, keep: Keep
+) -> None:
+    before = Numbers(clock, node=NODE)
+    held = [before.next() for _ in range(3)]
+    for number in held:
+        await keep(db, number, clock())
+    clock.advance(hours=-1)
+    again = await numbered.numbers(db, clock, node=NODE)
+    assert again.next() == held[-1] + 1
+
+
+async def test_what_another_node_has_numbered_moves_nothing(
+    db: Connection, clock: SettableClock
+) -> None:
+    clock.advance(hours=1)
+    await keep_payment(db, Numbers(clock, node=NODE + 1).next(), clock())
+    clock.advance(hours=-1)
+    numbers = await numbered.numbers(db, clock, node=NODE)
+    assert numbers.next() == Numbers(clock, node=NODE).next()

@@ -1,0 +1,27 @@
+"""Our own numbers: rising, of one node, and above all that went before."""
+
+from tests.conftest import SettableClock
+from vending.numbering import Numbers, first_at
+
+
+def test_numbers_rise_while_the_clock_stands_still_or_goes_back(clock: SettableClock) -> None:
+    numbers = Numbers(clock, node=7)
+    given = [numbers.next() for _ in range(20_000)]
+    clock.advance(hours=-1)
+    given += [numbers.next() for _ in range(20_000)]
+    assert given == sorted(set(given))
+    assert {(number >> 14) & 255 for number in given} == {7}
+
+
+def test_numbers_go_on_above_the_last_one_of_their_node(clock: SettableClock) -> None:
+    last = [Numbers(clock, node=7).next() for _ in range(3)][-1]
+    clock.advance(hours=-1)
+    again = Numbers(clock, node=7, after=last)
+    assert [again.next() for _ in range(2)] == [last + 1, last + 2]
+    assert again.reached > clock()
+
+
+def test_numbers_follow_a_clock_that_is_ahead_of_the_last_one(clock: SettableClock) -> None:
+    last = Numbers(clock, node=7).next()
+    clock.advance(seconds=1)
+    assert Numbers(clock, node=7, after=last).next() >= first_at(clock())
