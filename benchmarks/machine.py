@@ -18,7 +18,7 @@ def facts(cluster: Cluster, directory: Path) -> dict[str, str]:
     """Return the machine, the versions, and how fast the disk flushes."""
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return {
-        "processor": _processor(),
+        "processor": _cpu_model(),
         "cores": str(os.cpu_count()),
         "memory": f"{pages / 1e9:.0f} GB",
         "system": f"{platform.system()} {platform.release()}",
@@ -49,7 +49,7 @@ def flush_micros(directory: Path) -> float:
     return statistics.median(took) * 1e6
 
 
-def _processor() -> str:
+def _cpu_model() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
