@@ -171,3 +171,14 @@ async def test_a_pool_reads_as_the_application_and_gives_up_on_a_slow_read(
         with pytest.raises(TimeoutError):
             await readers.fetchval("select pg_sleep(60)")
         assert await readers.fetchval("select 1") == 1
+
+
+async def test_a_look_up_goes_by_its_index_though_the_table_was_empty(database: Database) -> None:
+    """A plan is made once and kept; the table that was empty then is not for ever."""
+    async with pool.create(database.dsn, size=1) as readers:
+        plan = await readers.fetch(
+            "explain select payment_id from payment where payment_id = any($1::bigint[])", [1]
+        )
+    told = "\n".join(row[0] for row in plan)
+    assert "payment_pkey" in told
+    assert "Seq Scan" not in told

@@ -61,7 +61,7 @@ class Writer:
     async def _connected(self) -> Connection:
         if self._db is None or self._db.is_closed():
             try:
-                self._db = await pool.connect(self._dsn)
+                self._db = await pool.connect(self._dsn, look_ups=True)
             except asyncpg.PostgresError as fault:  # it answers, and will not let us in
                 raise DatabaseUnavailable(reason=type(fault).__name__) from fault
         return self._db
