@@ -1,6 +1,7 @@
 """`vending loadtest` and `vending top`: what they refuse, list and reckon."""
 
 import contextlib
+import json
 from pathlib import Path
 
 import pytest
@@ -72,9 +73,18 @@ def test_the_scenarios_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_plan_reckons_with_what_the_bench_left(capsys: pytest.CaptureFixture[str]) -> None:
     loadtest.RESULTS.parent.mkdir(parents=True)
-    loadtest.RESULTS.write_text('{"vends_per_second": 5550.0}')
+    drained = {"drain_540k_s": {"value": 97.3}, "vend_over_tpcb": {"value": None}}
+    rounds = [{"rates": {"sale": {"per_second": 1110.0}}}]
+    results = {"made_at": "2026-11-22", "figures": drained, "details": {"rounds": rounds}}
+    loadtest.RESULTS.write_text(json.dumps(results))
     run("plan")
-    assert "101 s" in capsys.readouterr().out
+    assert "drained in 97 s" in " ".join(capsys.readouterr().out.split())
+    loadtest.RESULTS.write_text(json.dumps(results | {"figures": {}}))
+    run("plan")
+    assert "8 min" in capsys.readouterr().out
+    loadtest.RESULTS.write_text(json.dumps(results | {"figures": {}, "details": {}}))
+    run("plan")
+    assert "make bench" in " ".join(capsys.readouterr().out.split())
     loadtest.RESULTS.write_text("[]")
     run("plan")
     assert "make bench" in " ".join(capsys.readouterr().out.split())

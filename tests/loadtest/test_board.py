@@ -72,6 +72,22 @@ def test_lanes_are_told_apart_where_the_server_does() -> None:
 
 
 @pytest.mark.parametrize(
+    ("late", "eta", "told"),
+    [
+        (0, float("inf"), "0 older than a minute"),
+        (500, 20, "500 older than a minute; gone in 20 s at this speed"),
+        (500, float("inf"), "500 older than a minute; nothing is being decided"),
+    ],
+)
+def test_the_backlog_is_told_with_the_servers_own_estimate(
+    late: float, eta: float, told: str
+) -> None:
+    after = {"stima_backlog_payments": late, "stima_backlog_eta_seconds": eta}
+    (row,) = [one for one in board.rows({}, after, seconds=1) if one.name == "backlog"]
+    assert row.value == told
+
+
+@pytest.mark.parametrize(
     ("later", "name", "value"),
     [
         ({"oldest_waiting_seconds": 61}, "oldest undelivered", "61 s"),

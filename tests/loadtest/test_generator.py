@@ -1,7 +1,8 @@
 """The generator, against servers that are good, slow, rude and away."""
 
-import asyncio
-import contextlib
+import socket
+import socketserver
+import struct
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -14,50 +15,46 @@ from vending.loadtest.generator import Generator, Shot
 
 REQUEST = generator.post("/x", b'{"a":1}', host="localhost")
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-Answer = Callable[[asyncio.StreamWriter, int], None]
+Answer = Callable[[socket.socket, int], bool]
+"""Answers the request of a number; False ends the connection."""
+
+
+class Server(socketserver.ThreadingTCPServer):
+    """Counts requests and answers each as it is told."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(("127.0.0.1", 0), Talk)
+        self.answer = answer
+        self.seen = 0
+
+
+class Talk(socketserver.BaseRequestHandler):
+    """One connection of such a server."""
+
+    def handle(self) -> None:
+        assert isinstance(self.server, Server)
+        self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        heard = b""
+        while part := self.request.recv(65536):
+            heard += part
+            while REQUEST in heard:
+                heard = heard.replace(REQUEST, b"", 1)
+                self.server.seen += 1
+                if not self.server.answer(self.request, self.server.seen):
+                    return
 
 
 @contextmanager
 def serving(answer: Answer) -> Iterator[int]:
-    """Answer each request by calling `answer` with its number, in a thread of its own."""
-    ready, port = threading.Event(), 0
-    loop = asyncio.new_event_loop()
-    over = asyncio.Event()
-    seen = 0
-    writers: set[asyncio.StreamWriter] = set()
-
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal seen
-        writers.add(writer)
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            while await reader.readuntil(b'{"a":1}'):
-                seen += 1
-                answer(writer, seen)
-        writer.close()
-
-    async def serve() -> None:
-        nonlocal port
-        server = await asyncio.start_server(talk, "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        ready.set()
-        await over.wait()
-        server.close()
-        for writer in writers:
-            writer.transport.abort()
-        await asyncio.sleep(0.01)  # the loop takes its leave of each
-
-    def work() -> None:
-        with asyncio.Runner(loop_factory=lambda: loop) as runner:
-            runner.run(serve())
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    ready.wait(10)
-    try:
-        yield port
-    finally:
-        loop.call_soon_threadsafe(over.set)
-        thread.join(10)
+    """Serve in threads until the block ends; gives the port."""
+    with Server(answer) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def fired(
@@ -82,8 +79,9 @@ def shots(count: int, apart: float = 0.001) -> list[Shot]:
     return [Shot(number * apart, 0, str(number), REQUEST) for number in range(count)]
 
 
-def good(writer: asyncio.StreamWriter, _number: int) -> None:
-    writer.write(OK)
+def good(line: socket.socket, _number: int) -> bool:
+    line.sendall(OK)
+    return True
 
 
 def test_every_shot_gets_its_answer() -> None:
@@ -94,19 +92,19 @@ def test_every_shot_gets_its_answer() -> None:
 
 
 def test_an_answer_in_pieces_is_put_together() -> None:
-    def pieces(writer: asyncio.StreamWriter, _number: int) -> None:
-        loop = asyncio.get_running_loop()
+    def pieces(line: socket.socket, _number: int) -> bool:
         for place in range(len(OK)):
-            loop.call_later(0.001 * place, writer.write, OK[place : place + 1])
+            line.sendall(OK[place : place + 1])
+        return True
 
     with serving(pieces) as port:
         assert fired(port, shots(2)) == [("0", 200, b"ok"), ("1", 200, b"ok")]
 
 
 def test_a_connection_that_is_closed_after_its_answer_is_replaced() -> None:
-    def polite(writer: asyncio.StreamWriter, _number: int) -> None:
-        writer.write(b"HTTP/1.1 503 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-        writer.close()
+    def polite(line: socket.socket, _number: int) -> bool:
+        line.sendall(b"HTTP/1.1 503 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        return False
 
     with serving(polite) as port:
         settled = fired(port, shots(6), connections=1)
@@ -114,11 +112,11 @@ def test_a_connection_that_is_closed_after_its_answer_is_replaced() -> None:
 
 
 def test_a_connection_that_breaks_leaves_its_shot_unanswered() -> None:
-    def rude(writer: asyncio.StreamWriter, number: int) -> None:
+    def rude(line: socket.socket, number: int) -> bool:
         if number == 2:
-            writer.transport.abort()
-        else:
-            writer.write(OK)
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            return False
+        return good(line, number)
 
     with serving(rude) as port:
         settled = fired(port, shots(4, apart=0.02), connections=1)
@@ -126,8 +124,8 @@ def test_a_connection_that_breaks_leaves_its_shot_unanswered() -> None:
 
 
 def test_no_answer_in_time_is_told_and_so_is_what_found_no_connection() -> None:
-    def silent(_writer: asyncio.StreamWriter, _number: int) -> None:
-        return
+    def silent(_line: socket.socket, _number: int) -> bool:
+        return True
 
     with serving(silent) as port:
         settled = fired(port, shots(3, apart=0.0), connections=1, answer_seconds=0.3)

@@ -1,6 +1,7 @@
 """`vending loadtest`: load a server as people and partners do, and judge how it bore it."""
 
 import random
+import statistics
 import sys
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -33,8 +34,8 @@ app = cyclopts.App(
 RESULTS = Path("benchmarks/results/latest.json")
 """Where `make bench` leaves what this machine reached."""
 
-SPEEDS = ("vends_per_second", "callbacks_per_second")
-"""Members of the results that are a rate of payments through the whole server."""
+DRAINED = 540_000
+"""Payments in the backlog that the bench times."""
 
 _ABOVE_ZERO = Number(gt=0)
 
@@ -56,6 +57,30 @@ class NumberUnreadable(Rejected):
     """
 
     code = "number_unreadable"
+
+
+class _Rate(msgspec.Struct):
+    per_second: float
+
+
+class _Round(msgspec.Struct):
+    rates: dict[str, _Rate]
+
+
+class _Details(msgspec.Struct):
+    rounds: list[_Round] = []
+
+
+class _Figure(msgspec.Struct):
+    value: float | None
+
+
+class _Results(msgspec.Struct):
+    """What a plan reads of the bench's results."""
+
+    made_at: str
+    figures: dict[str, _Figure]
+    details: _Details
 
 
 @Parameter(name="*")
@@ -201,7 +226,11 @@ def plan(
         speed_source=source,
     ):
         table.add_row(line.what, line.result, line.sum)
-    console.print(table)
+        if not console.is_terminal:
+            told = f"{line.what:<28}{line.result:<26}  {line.sum}"
+            console.print(told, markup=False, soft_wrap=True)
+    if console.is_terminal:
+        console.print(table)
 
 
 def _concluded(done: Run, page: Path) -> bool:
@@ -258,11 +287,17 @@ def _speed(given: str) -> tuple[Fraction | None, str]:
     if given:
         return _number(given), "as given"
     try:
-        results = msgspec.json.decode(RESULTS.read_bytes(), type=dict[str, object])
+        results = msgspec.json.decode(RESULTS.read_bytes(), type=_Results)
     except (OSError, msgspec.MsgspecError):
         return None, ""
-    for member in SPEEDS:
-        value = results.get(member)
-        if isinstance(value, (int, float)) and value > 0:
-            return Fraction(value).limit_denominator(1000), f"{member} of {RESULTS}"
+    drain = results.figures.get("drain_540k_s")
+    if drain is not None and drain.value:
+        speed = DRAINED / Fraction(drain.value)
+        return (
+            speed,
+            f"{DRAINED:,} drained in {drain.value:.0f} s by the bench of {results.made_at}",
+        )
+    rates = [one.rates["sale"].per_second for one in results.details.rounds if "sale" in one.rates]
+    if rates:
+        return Fraction(statistics.median(rates)), f"sales/s in the bench of {results.made_at}"
     return None, ""

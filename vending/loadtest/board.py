@@ -4,6 +4,7 @@ Rates and percentiles are of the time between the looks. What a target does not 
 "-", so that an older or newer server can be watched too.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -37,6 +38,7 @@ def rows(before: Samples, after: Samples, *, seconds: float) -> list[Row]:
         _database(after),
         _sequencer(after),
         *_waiting(before, after, seconds),
+        _backlog(after),
         _spool(after),
         Row(name="money in", value=_rates(before, after, seconds, "stima_callbacks_total",
                                           "operator", "call", "answer")),
@@ -88,17 +90,29 @@ def _waiting(before: Samples, after: Samples, seconds: float) -> list[Row]:
     told = ", ".join(f"{count:,.0f} {lane}".rstrip() for lane, count in sorted(lanes.items()))
     waiting = sum(lanes.values())
     decided = exposition.rise(before, after, "stima_outcomes_total") or 0.0
-    eta = exposition.total(after, "stima_drain_eta_seconds")
-    if eta is None and waiting and decided:
-        eta = waiting / (decided / seconds)
-    if not waiting:
-        gone = ""
-    elif eta is None:
-        gone = "; nothing is being decided"
-    else:
-        gone = f"; gone in {eta:,.0f} s at this speed"
-    mood: Mood = "warning" if waiting and eta is None else "calm"
+    gone = _gone(waiting / (decided / seconds) if decided else None) if waiting else ""
+    mood: Mood = "warning" if waiting and not decided else "calm"
     return [Row(name="waiting payments", value=told + gone, mood=mood)]
+
+
+def _backlog(after: Samples) -> Row:
+    """Tell what is older than a minute, in memory and on disk, and the server's own estimate."""
+    late = exposition.total(after, "stima_backlog_payments")
+    if late is None:
+        return Row(name="backlog", value=MISSING)
+    if not late:
+        return Row(name="backlog", value="0 older than a minute")
+    eta = exposition.total(after, "stima_backlog_eta_seconds")
+    known = eta is not None and math.isfinite(eta)
+    return Row(
+        name="backlog",
+        value=f"{late:,.0f} older than a minute{_gone(eta if known else None)}",
+        mood="warning",
+    )
+
+
+def _gone(eta: float | None) -> str:
+    return "; nothing is being decided" if eta is None else f"; gone in {eta:,.0f} s at this speed"
 
 
 def _spool(after: Samples) -> Row:

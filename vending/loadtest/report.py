@@ -199,6 +199,7 @@ def _queue_length(run: Run, marks: Sequence[Mark]) -> str:
         "What waits",
         [
             Series(name="payments to decide", points=_gauge(run, "stima_waiting_payments")),
+            Series(name="of them in backlog", points=_gauge(run, "stima_backlog_payments")),
             Series(name="messages to send", points=_gauge(run, "stima_messages_waiting")),
             Series(
                 name="requests without a connection",
