@@ -1,57 +1,25 @@
 """`vending serve` as a process: what it waits for, what keeps it from starting, a full disk."""
 
 import asyncio
-import json
 import os
-import random
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
-import aiohttp
 import asyncpg
 import pytest
 
 from tests import database as databases
 from tests.commands import offices
-from tests.commands.demo_process import DemoProcess, ran, served
-from tests.commands.offices import PASSPHRASE, SECRET, settings_file
+from tests.commands.demo_process import ran, served
+from tests.commands.offices import PASSPHRASE, health, m_pesa, on, settings_file, url_of
 from tests.database import Database
 from tests.postgres.test_refusals import fill, small_disk
-from vending.clock import system_clock
 from vending.postgres.account import account_for
-from vending.simulation.history import History
-from vending.simulation.operator import Line, Operator
+from vending.simulation.operator import Operator
 from vending.simulation.pay_bill import CustomerPayment
 
 ANSWER_SECONDS = 60
 METER = "01000000008"
-
-
-def on(database: Database) -> str:
-    return f'dsn = "{database.dsn}"\nowner_dsn = "{database.owner_dsn}"\nreaders = 2'
-
-
-async def url_of(running: DemoProcess) -> str:
-    line = await running.line('"listening"')
-    url: str = json.loads(line)["url"]
-    return url
-
-
-async def health(url: str) -> tuple[int, dict[str, object]]:
-    async with aiohttp.ClientSession() as session, session.get(f"{url}/health/ready") as answer:
-        return answer.status, await answer.json()
-
-
-@asynccontextmanager
-async def m_pesa(url: str, directory: Path) -> AsyncIterator[Operator]:
-    line = Line(base_url=url, secret=SECRET, validates=False)
-    with History(directory / "operator.jsonl") as history:
-        async with Operator(
-            line, history=history, clock=system_clock, randomness=random.Random(2026)
-        ) as operator:
-            yield operator
 
 
 async def outcome_of(database: Database, receipt: str) -> str:
