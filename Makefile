@@ -11,7 +11,8 @@ CORE_SOURCES := $(CORE)/Cargo.toml $(CORE)/Cargo.lock $(CORE)/pyproject.toml \
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 PIP := $(BIN)/pip --quiet --disable-pip-version-check --no-input
-PYTEST_OPTIONS ?=
+# Two at a time: most tests wait for processes, disks or sockets as long as they compute.
+PYTEST_OPTIONS ?= -n 2
 
 .DEFAULT_GOAL := list
 .PHONY: list install run test check lint types contracts torture bench
