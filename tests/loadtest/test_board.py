@@ -114,7 +114,7 @@ def test_what_is_put_aside_given_up_or_fails_is_an_alarm() -> None:
 def test_refusals_and_a_spool_in_use_are_warnings() -> None:
     after = BEFORE | {
         'stima_requests_refused_total{code="overloaded"}': 4.0,
-        'stima_requests_shed_total{class="P3",reason="queue"}': 4.0,
+        'stima_shed_total{class="P3",reason="queue"}': 4.0,
         "stima_spool_bytes": 2.0**21,
         "stima_intake_spooling": 1.0,
         "stima_sequencer_owner": 0.0,

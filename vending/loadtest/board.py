@@ -163,7 +163,7 @@ def _messages(before: Samples, after: Samples, seconds: float) -> Row:
 
 def _refused(before: Samples, after: Samples, seconds: float) -> Row:
     refused = _rates(before, after, seconds, "stima_requests_refused_total", "code")
-    shed = _rates(before, after, seconds, "stima_requests_shed_total", "class", "reason")
+    shed = _rates(before, after, seconds, "stima_shed_total", "class", "reason")
     told = refused if shed == MISSING else f"{refused}; shed {shed}"
     quiet = refused in (MISSING, "none") and shed in (MISSING, "none")
     return Row(name="refused", value=told, mood="calm" if quiet else "warning")
@@ -182,9 +182,11 @@ def _quarantined(after: Samples) -> Row:
 def _process(before: Samples, after: Samples, seconds: float) -> Row:
     cpu = exposition.rise(before, after, "process_cpu_seconds_total")
     memory = exposition.total(after, "process_resident_memory_bytes")
+    lag = exposition.total(after, "stima_loop_lag_seconds")
     told = [
         *([] if cpu is None else [f"{cpu / seconds * 100:,.0f} % of a core"]),
         *([] if memory is None else [f"{memory / _MEBIBYTE:,.0f} MiB"]),
+        *([] if lag is None else [f"loop {lag * 1000:,.0f} ms late"]),
     ]
     return Row(name="server process", value=", ".join(told) or MISSING)
 

@@ -74,15 +74,19 @@ class Callbacks:
         """Return a payment's id: letters and digits, as the operator's are."""
         return self._prefix + base36(payment.serial, _SERIAL_LETTERS)
 
-    def request(self, call: str, payment: Payment) -> bytes:
-        """Return the bytes of a `check` or `confirm` call."""
-        body = self._mould[call] % {
+    def body(self, call: str, payment: Payment) -> bytes:
+        """Return the JSON of a `check` or `confirm` call."""
+        return self._mould[call] % {
             b"id": self.transaction_id(payment).encode(),
             b"time": self._stamp(payment.made),
             b"amount": b"%d.%02d" % divmod(payment.amount_minor, 100),
             b"account": payment.account.encode(),
             b"payer": payment.payer.encode(),
         }
+
+    def request(self, call: str, payment: Payment) -> bytes:
+        """Return the bytes of the whole request of a call."""
+        body = self.body(call, payment)
         return b"%b%d\r\n\r\n%b" % (self._head[call], len(body), body)
 
     def _stamp(self, made: float) -> bytes:

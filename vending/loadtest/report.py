@@ -332,7 +332,7 @@ def _refused_table(run: Run) -> str:
         (escape(reason), f"{count:,.0f}", what)
         for name, what, label_names in (
             ("stima_requests_refused_total", "request answered with a problem", ("code",)),
-            ("stima_requests_shed_total", "request shed", ("class", "reason")),
+            ("stima_shed_total", "request shed", ("class", "reason")),
             ("stima_quarantined_total", "put aside for a person", ("reason",)),
             ("stima_batch_failures_total", "batch that failed and was halved", ("cause",)),
         )
