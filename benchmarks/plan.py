@@ -25,7 +25,7 @@ class Plan:
 
 
 QUICK = Plan(
-    name="quick", rounds=3, seconds=2, surge_calm=2, surge_high=6, overload_seconds=4,
+    name="quick", rounds=3, seconds=1.5, surge_calm=2, surge_high=6, overload_seconds=4,
     slow_rounds=1, backlog=0, meters=0, vends=0, growth_rounds=0, growth_seconds=0, campaign=0,
     soak_seconds=0, core=False,
 )  # fmt: skip

@@ -40,7 +40,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     meters: list[str]
     short_code: str = "888880"
     headers: list[tuple[str, str]] = []
-    variety: int = 50_000
+    variety: int = 20_000
     seed: int = 1
 
 
