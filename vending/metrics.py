@@ -74,4 +74,9 @@ messages = Counter("stima_messages", "Messages handled by the relay.", ("kind", 
 messages_waiting = Gauge("stima_messages_waiting", "Messages not yet handed to the carrier.")
 ussd_screens = Counter("stima_ussd_screens", "USSD screens answered.", ("screen",))
 delivery_reports = Counter("stima_delivery_reports", "Delivery reports received.", ("status",))
+shed = Counter(
+    "stima_shed", "Requests refused because there was too much to do.", ("class", "reason")
+)
+loop_lag_seconds = Gauge("stima_loop_lag_seconds", "How late the event loop last was.")
+fronts = Gauge("stima_fronts", "Front processes that serve now; 0 without server.workers.")
 database_up = Gauge("stima_database_up", "1 while the database answers.")

@@ -150,6 +150,10 @@ class Reply:
 Serve = Callable[..., AbstractAsyncContextManager[Served]]
 
 
+def _caller(source: str) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(local_addr=(source, 0), limit=0))
+
+
 def _intake(
     config: Config,
     writer: Writer,
@@ -211,8 +215,7 @@ def serve(database: Database, clock: SettableClock, tmp_path: Path) -> Serve:
                 started=lambda: started,
             )
             listening = await listener.listen(app.build(doors), config.server)
-            connector = aiohttp.TCPConnector(local_addr=(source, 0), limit=0)
-            session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
+            session = await stack.enter_async_context(_caller(source))
             served = Served(doors, listening, session, stored, inbox, None)
             if inbox_runs:
                 served.start_inbox()
@@ -222,10 +225,8 @@ def serve(database: Database, clock: SettableClock, tmp_path: Path) -> Serve:
             finally:
                 await listening.close()
                 intake.stop()
-                await replaying
                 inbox.stop()
-                if served.inbox_running is not None:
-                    await served.inbox_running
+                await asyncio.gather(replaying, *filter(None, [served.inbox_running]))
                 writer.drop()
 
     return serving

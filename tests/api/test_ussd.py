@@ -1,6 +1,7 @@
 """Reading back by USSD on a real socket: what a phone may see, and what it may not."""
 
 import json
+import random
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from tests.api.conftest import Lease, Serve, Served
 from tests.builders import a_meter, a_meter_number
 from tests.conftest import SettableClock
 from vending.api import screens, ussd
+from vending.api.admission import Admission
 from vending.api.screens import House, TokenFound
 from vending.meters import directory
 from vending.meters.meter import Meter, meter_pan
@@ -213,7 +215,8 @@ async def test_a_foreign_meter_costs_the_same_reads_as_an_unknown_one(
 
     async def reads(wanted: str) -> list[str]:
         noting: Any = Noting()
-        handler = ussd.Ussd(replace(api.doors, readers=noting))
+        gate = Admission(api.doors.sequencer, readers=1, chance=random.Random(1))
+        handler = ussd.Ussd(replace(api.doors, readers=noting), gate)
         assert (await handler._screen(["1", wanted], PHONE, [own], "en"))[0] == "no_meter"
         asked: list[str] = noting.asked
         return asked

@@ -1,19 +1,78 @@
-"""What a request may cost us before we know it is worth anything: size, encoding, time.
+"""Who is let in when there is too much to do, and what a request may cost before that is known.
+
+Requests have classes. P0, the operator's calls and health, and P1, money that is held, are never
+shed. P2 waits for a person: a direct sale, which is refused when it would wait too long, and an
+enquiry, which is answered with a busy screen. P3 is refused first. P4 asks nothing over HTTP. The
+decision is made from numbers at hand, before the body is read or the database asked.
 
 Bodies are read by `read_body` after the caller is known, never before. The middleware keeps the
 connection's guard (see `vending.api.listener`) informed, so that a request which is not fully
 sent in time is cut off, and one that is being answered never is.
 """
 
+import asyncio
+import math
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager, suppress
+from enum import StrEnum
 from typing import Final
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from vending import metrics
+from vending.api.doors import SequencerView
 from vending.api.listener import Guard
-from vending.errors import Rejected
+from vending.api.shares import Shares
+from vending.errors import Rejected, Unavailable
+
+SALE_WAIT_SECONDS: Final = 0.25
+"""A sale that would wait longer is refused: it would be late, and make all behind it late."""
+
+LENT_BELOW_SECONDS: Final = 0.05
+"""While sales wait less than this there is enough for all, and nobody's share is counted."""
+
+LOOK_UP_WAIT_SECONDS: Final = {"p2": 1.0, "p3": 0.25}
+"""Estimated wait for a reading connection: a person dialling waits a second, a report need not."""
+
+LOOP_LAG_SECONDS: Final = {"p2": 0.5, "p3": 0.1}
+"""A loop that runs so late has no time for these classes."""
+
+LAG_EVERY_SECONDS: Final = 0.1
+RETRY_AFTER_SECONDS_MAX: Final = 60
+RETRY_AFTER_SPREAD: Final = 3
+"""Refused callers are asked back over so many different seconds, not all in the same one."""
 
 _ENCODING: Final = "Content-Encoding"
+
+
+class RequestClass(StrEnum):
+    """What kinds of work are shed, the first last; P0 and P1 never are."""
+
+    INTERACTIVE = "p2"
+    LOOK_UP = "p3"
+
+
+class Overloaded(Unavailable):
+    """The server has too much to do for this request now.
+
+    Nothing has happened. Try again after the seconds in Retry-After; a direct sale by the same
+    reference, which is never made twice.
+    """
+
+    code = "overloaded"
+
+
+class ShareExceeded(Unavailable):
+    """This caller asks for more than its share while others wait.
+
+    Nothing has happened. Slow down to the rate that was agreed, and try again after the seconds in
+    Retry-After.
+    """
+
+    code = "share_exceeded"
 
 
 class BodyTooLarge(Rejected):
@@ -32,6 +91,80 @@ class BodyEncoded(Rejected):
     """
 
     code = "body_encoded"
+
+
+class Admission:
+    """Decides who is let in; one for the whole application."""
+
+    def __init__(
+        self,
+        sequencer: SequencerView,
+        *,
+        readers: int,
+        chance: random.Random,
+        seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._sequencer = sequencer
+        self._readers = readers
+        self._chance = chance
+        self._seconds = seconds
+        self._shares = Shares()
+        self._looking = 0
+        self._look_up_seconds = 0.0
+        self.lag = 0.0
+        """How late the event loop last was, in seconds."""
+
+    def sale(self, caller: str) -> None:
+        """Let a sale in, or raise Overloaded or ShareExceeded. Reads nothing of the request."""
+        wait = self._sequencer.estimated_wait
+        if math.isinf(wait):
+            raise self._refusal(Overloaded, RequestClass.INTERACTIVE, "not_vending", wait)
+        lent = wait < LENT_BELOW_SECONDS
+        per_second = self._sequencer.per_second
+        if not self._shares.take(caller, per_second=per_second, now=self._seconds(), lent=lent):
+            raise self._refusal(ShareExceeded, RequestClass.INTERACTIVE, "share", wait)
+        if wait > SALE_WAIT_SECONDS:
+            raise self._refusal(Overloaded, RequestClass.INTERACTIVE, "queue", wait)
+
+    @contextmanager
+    def look_up(self, kind: RequestClass) -> Iterator[None]:
+        """Let a reading request in for the length of the block, or raise Overloaded."""
+        if self.lag > LOOP_LAG_SECONDS[kind]:
+            raise self._refusal(Overloaded, kind, "loop_lag", self.lag)
+        ahead = self._looking // self._readers
+        # While a connection is free nobody waits, whatever was measured: that is also the probe.
+        if ahead and (wait := ahead * self._look_up_seconds) > LOOK_UP_WAIT_SECONDS[kind]:
+            raise self._refusal(Overloaded, kind, "readers", wait)
+        began = self._seconds()
+        self._looking += 1
+        try:
+            yield
+        finally:
+            self._looking -= 1
+            self._look_up_seconds += (self._seconds() - began - self._look_up_seconds) / 8
+
+    async def watch(self, _app: web.Application) -> AsyncIterator[None]:
+        """Measure how late the loop is for as long as the application runs."""
+        watching = asyncio.create_task(self._watch())
+        yield
+        watching.cancel()
+        with suppress(asyncio.CancelledError):
+            await watching
+
+    async def _watch(self) -> None:
+        while True:
+            began = self._seconds()
+            await asyncio.sleep(LAG_EVERY_SECONDS)
+            self.lag = max(0.0, self._seconds() - began - LAG_EVERY_SECONDS)
+            metrics.loop_lag_seconds.set(self.lag)
+
+    def _refusal(
+        self, kind: type[Unavailable], shed: RequestClass, reason: str, wait: float
+    ) -> Unavailable:
+        metrics.shed.labels(shed.value, reason).inc()
+        soonest = 1 + math.ceil(wait) if math.isfinite(wait) else RETRY_AFTER_SPREAD
+        after = soonest + self._chance.randrange(RETRY_AFTER_SPREAD)
+        return kind(why=reason, retry_after_seconds=min(after, RETRY_AFTER_SECONDS_MAX))
 
 
 async def read_body(request: web.Request) -> bytes:

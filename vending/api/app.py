@@ -3,9 +3,13 @@
 `vending.api.listener.listen` puts it on a socket.
 """
 
+import random
+import secrets
+
 from aiohttp import web
 
 from vending.api import admission, callbacks, health, problems, reports, sales, ussd
+from vending.api.admission import Admission
 from vending.api.doors import DOORS, Doors
 
 
@@ -16,6 +20,14 @@ def build(doors: Doors) -> web.Application:
         middlewares=[admission.middleware(), problems.middleware()],
     )
     app[DOORS] = doors
-    for part in (callbacks, health, reports, sales, ussd):
-        app.add_routes(part.routes(doors))
+    gate = Admission(
+        doors.sequencer,
+        readers=doors.config.database.readers,
+        chance=random.Random(secrets.randbits(64)),  # noqa: S311 -- jitter, not a secret
+    )
+    app.cleanup_ctx.append(gate.watch)
+    for unshed in (callbacks, health):
+        app.add_routes(unshed.routes(doors))
+    for shed in (reports, sales, ussd):
+        app.add_routes(shed.routes(doors, gate))
     return app

@@ -18,6 +18,7 @@ from prometheus_client import Counter
 
 from vending import log, metrics
 from vending.api import admission, problems
+from vending.api.deadline import in_time
 from vending.api.doors import Doors
 from vending.api.lines import LineLimit
 from vending.api.problems import MoneyState
@@ -74,7 +75,6 @@ class MpesaCalls:
         self._check_seconds = metrics.callback_seconds.labels(mpesa.OPERATOR, "check")
         self._confirm_seconds = metrics.callback_seconds.labels(mpesa.OPERATOR, "confirm")
         self._lines = LineLimit()
-        self._abandoned: set[asyncio.Task[ValidationCode]] = set()
 
     async def check(self, request: web.Request) -> web.Response:
         """Answer a validation, with HTTP 200 whatever the answer is.
@@ -199,33 +199,18 @@ class MpesaCalls:
     async def _in_time(
         self, look_up: Coroutine[None, None, ValidationCode]
     ) -> ValidationCode | None:
-        """Return what a look-up finds; None when the database is away or misses the deadline.
-
-        A late look-up is left behind and not awaited: a driver that waits for a frozen server to
-        take its cancel request would hold the operator's call with it.
-        """
-        task = asyncio.create_task(look_up)
-        done, _ = await asyncio.wait({task}, timeout=self._settings.validation_milliseconds / 1000)
-        why = "too slow"
-        if done:
-            try:
-                return task.result()
-            except _BLINDING as fault:
-                why = type(fault).__name__
-        else:
-            self._abandoned.add(task)
-            task.add_done_callback(self._forget)
-            task.cancel()
+        """Return what a look-up finds; None when the database is away or misses the deadline."""
+        try:
+            return await in_time(look_up, seconds=self._settings.validation_milliseconds / 1000)
+        except TimeoutError:
+            why = "too slow"
+        except _BLINDING as fault:
+            why = type(fault).__name__
         self._lines.write(
             _log.warning, "a validation was answered without the database", why=why,
             policy=self._settings.when_blind,
         )  # fmt: skip
         return None
-
-    def _forget(self, task: "asyncio.Task[ValidationCode]") -> None:
-        self._abandoned.discard(task)
-        if not task.cancelled():
-            task.exception()
 
 
 def _count(call: str, found: str) -> None:

@@ -1,17 +1,18 @@
 """What request handlers need from the rest of the server, handed to them in one frozen value."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
+import prometheus_client
 from aiohttp import web
 
 from vending.clock import Clock
 from vending.config import Config
-from vending.numbering import Numbers
-from vending.payments.intake import Intake
+from vending.payments.intake import Taken
 from vending.payments.outcomes import Outcome
-from vending.payments.payment import Payment
+from vending.payments.payment import Payment, PaymentNotice
 from vending.postgres.pool import Pool
 
 
@@ -47,24 +48,60 @@ class SequencerView(Protocol):
         ...
 
 
+class IntakeView(Protocol):
+    """What handlers may ask of the intake; see `vending.payments.intake.Intake`."""
+
+    async def store(self, notice: PaymentNotice, *, product: str, received_at: datetime) -> Taken:
+        """Return when a notice is on disk (P1). Raises InboxUnavailable."""
+        ...
+
+    async def quarantine(
+        self,
+        *,
+        operator: str,
+        reason: str,
+        payload: bytes,
+        detail: str,
+        transaction_id: str | None,
+        received_at: datetime,
+    ) -> None:
+        """Keep bytes for a person. Raises InboxUnavailable."""
+        ...
+
+
+class NumbersView(Protocol):
+    """Where handlers get numbers from."""
+
+    def next(self) -> int:
+        """Return a number nobody else has."""
+        ...
+
+
+async def own_page() -> bytes:
+    """Return the metrics of this process in Prometheus' text format."""
+    return prometheus_client.generate_latest()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doors:
     """The doors from the API into the server.
 
     `readers` is a pool for reads only. `keys_loaded` says whether the key ring is open,
     `tariffs_loaded` whether there is a tariff to price by, and
-    `started` whether start-up has finished; both are asked anew for every health probe.
+    `started` whether start-up has finished; both are asked anew for every health probe. `page` is
+    the whole server's metrics.
     """
 
     config: Config
     clock: Clock
-    intake: Intake
+    intake: IntakeView
     readers: Pool = field(repr=False)
-    numbers: Numbers
+    numbers: NumbersView
     sequencer: SequencerView
     keys_loaded: Callable[[], bool]
     tariffs_loaded: Callable[[], bool]
     started: Callable[[], bool]
+    page: Callable[[], Awaitable[bytes]] = own_page
 
 
 DOORS: web.AppKey[Doors] = web.AppKey("doors", Doors)

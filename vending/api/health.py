@@ -77,7 +77,7 @@ class Probes:
     async def metrics(self, _request: web.Request) -> web.Response:
         """Return every metric in Prometheus' text format."""
         return web.Response(
-            body=prometheus_client.generate_latest(),
+            body=await self._doors.page(),
             headers={"Content-Type": prometheus_client.CONTENT_TYPE_LATEST},
         )
 

@@ -7,8 +7,10 @@ Accepting stops while the house is full: the kernel's queue holds who comes next
 """
 
 import asyncio
+import contextlib
 import errno
 import logging
+import resource
 import socket
 from enum import Enum, auto
 from typing import Final, cast
@@ -19,6 +21,10 @@ from vending import log
 from vending.api.lines import LineLimit
 from vending.config import Server
 from vending.errors import Rejected
+
+DESCRIPTORS_RESERVED: Final = 160
+"""Kept for what is not a connection: up to 64 readers, 4 writers, PostgreSQL's supervisor, the
+spool, logs, and what a library opens for a moment; twice over."""
 
 IDLE_SECONDS: Final = 75.0
 """A kept-alive connection without a request; a little longer than proxies keep theirs."""
@@ -130,6 +136,14 @@ class Listener:
         self.port: int = sock.getsockname()[1]
         """The TCP port; the one the kernel chose when 0 was configured."""
         self._settings = settings
+        room = max(1, _descriptors() - DESCRIPTORS_RESERVED)
+        self.connections_max = min(settings.connections_max, room)
+        """How many connections are let in: what is configured, or what the process may open."""
+        if self.connections_max < settings.connections_max:
+            _log.warning(
+                "fewer connections are let in than configured; raise the limit of open files",
+                connections_max=self.connections_max,
+            )
         self._loop = asyncio.get_running_loop()
         self._guards: set[Guard] = set()
         self._arriving: set[asyncio.Task[None]] = set()
@@ -173,7 +187,7 @@ class Listener:
         self.resume()
 
     def _full(self) -> bool:
-        return self.connections >= self._settings.connections_max
+        return self.connections >= self.connections_max
 
     def _pause(self) -> None:
         if self._accepting:
@@ -239,6 +253,15 @@ class Listener:
             self._lines.write(_log.warning, "unfinished requests were cut off", number=cut_off)
 
 
+def _descriptors() -> int:
+    """Return how many files this process may open, after asking for as many as it is allowed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft = hard
+    return soft if soft != resource.RLIM_INFINITY else 1 << 20
+
+
 def _end(guard: Guard, *, farewell: bytes) -> None:
     """Close a connection; one whose client does not even read is dropped."""
     transport = guard.transport
@@ -252,13 +275,47 @@ def _end(guard: Guard, *, farewell: bytes) -> None:
     transport.close()
 
 
-async def listen(app: web.Application, settings: Server) -> Listener:
-    """Open the listening socket and serve `app` on it. Raises AddressUnusable."""
+def reserve(settings: Server) -> socket.socket:
+    """Return a socket that holds the port for processes that share it, and takes no connection.
+
+    Sharing lets any process of the same user join, so first the port must be ours alone. Raises
+    AddressUnusable.
+    """
+    with _bound(settings, settings.port) as alone:
+        port: int = alone.getsockname()[1]
+    return _bound(settings, port, shared=True)
+
+
+def _bound(settings: Server, port: int, *, shared: bool = False) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    sock = socket.socket(family)
     try:
-        sock = socket.create_server((settings.host, settings.port), family=family, backlog=_BACKLOG)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind((settings.host, port))
     except (OSError, OverflowError) as fault:
-        raise AddressUnusable(host=settings.host, port=settings.port, fault=str(fault)) from None
+        sock.close()
+        raise AddressUnusable(host=settings.host, port=port, fault=str(fault)) from None
+    return sock
+
+
+async def listen(
+    app: web.Application, settings: Server, *, shared_port: int | None = None
+) -> Listener:
+    """Open the listening socket and serve `app` on it. Raises AddressUnusable.
+
+    `shared_port` is a port that `reserve` holds, to listen on beside other processes.
+    """
+    port = settings.port if shared_port is None else shared_port
+    sock = _bound(settings, port, shared=shared_port is not None)
+    try:
+        sock.listen(_BACKLOG)
+    except OSError as fault:
+        sock.close()
+        raise AddressUnusable(host=settings.host, port=port, fault=str(fault)) from None
     sock.setblocking(False)
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         # Inherited by each connection: a client that stops reading is dropped by the kernel.

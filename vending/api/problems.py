@@ -94,6 +94,7 @@ SHAPES: Final[dict[type[VendingError], Shape]] = {
     MethodUnknown: Shape(HTTPStatus.METHOD_NOT_ALLOWED),
     admission.BodyTooLarge: Shape(HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     admission.BodyEncoded: Shape(HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
+    admission.ShareExceeded: Shape(HTTPStatus.TOO_MANY_REQUESTS, retry=True),
     NoticeMalformed: Shape(HTTPStatus.BAD_REQUEST),
     NoticeConflicts: Shape(HTTPStatus.CONFLICT, money_state=MoneyState.HELD),
     InboxUnavailable: Shape(
@@ -165,7 +166,8 @@ def answer(
         status=shape.status, body=msgspec.json.encode(body), content_type=CONTENT_TYPE
     )
     if shape.retry:
-        response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+        after = error.facts.get("retry_after_seconds", RETRY_AFTER_SECONDS)
+        response.headers["Retry-After"] = str(after)
     return response
 
 

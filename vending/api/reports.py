@@ -11,6 +11,7 @@ from aiohttp import web
 
 from vending import metrics
 from vending.api import forms
+from vending.api.admission import Admission, RequestClass
 from vending.api.doors import Doors
 from vending.api.problems import RequestMalformed
 from vending.api.sources import Networks, require_secret, require_source
@@ -26,16 +27,17 @@ _FAILED = frozenset({"failed", "rejected"})
 _UNDERWAY = frozenset({"sent", "submitted", "buffered"})
 
 
-def routes(doors: Doors) -> list[web.RouteDef]:
+def routes(doors: Doors, gate: Admission) -> list[web.RouteDef]:
     """Return the route of delivery reports."""
-    return [web.post(REPORT_PATH, Reports(doors).receive)]
+    return [web.post(REPORT_PATH, Reports(doors, gate).receive)]
 
 
 class Reports:
     """Takes delivery reports."""
 
-    def __init__(self, doors: Doors) -> None:
+    def __init__(self, doors: Doors, gate: Admission) -> None:
         self._doors = doors
+        self._gate = gate
         self._allowed = Networks(
             doors.config.sms.callback_addresses, setting="sms.callback_addresses"
         )
@@ -49,6 +51,10 @@ class Reports:
         require_secret(
             request.match_info["secret"], expected=self._doors.config.sms.callback_secret
         )
+        with self._gate.look_up(RequestClass.LOOK_UP):
+            return await self._received(request)
+
+    async def _received(self, request: web.Request) -> web.Response:
         form = await forms.read_form(request)
         gateway_id = forms.member(form, "id", letters_max=_ID_LETTERS_MAX)
         if not gateway_id:

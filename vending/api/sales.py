@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from vending import metrics
 from vending.api import admission
+from vending.api.admission import Admission
 from vending.api.doors import Doors
 from vending.api.sources import Networks, PathUnknown, require_source
 from vending.errors import Rejected
@@ -58,16 +59,17 @@ class Sold(msgspec.Struct, frozen=True, kw_only=True):
     lines: list[tuple[str, int]]
 
 
-def routes(doors: Doors) -> list[web.RouteDef]:
+def routes(doors: Doors, gate: Admission) -> list[web.RouteDef]:
     """Return the route of direct sales."""
-    return [web.post(PATH, Sales(doors).sell)]
+    return [web.post(PATH, Sales(doors, gate).sell)]
 
 
 class Sales:
     """Answers requests to sell."""
 
-    def __init__(self, doors: Doors) -> None:
+    def __init__(self, doors: Doors, gate: Admission) -> None:
         self._doors = doors
+        self._gate = gate
         settings = doors.config.sales
         self._expected = (_BEARER + settings.secret).encode() if settings.secret else b""
         self._allowed = Networks(settings.allowed_addresses, setting="sales.allowed_addresses")
@@ -80,7 +82,7 @@ class Sales:
 
     async def sell(self, request: web.Request) -> web.Response:
         """Sell and answer 201 with the token, after the commit that holds it (P3)."""
-        self._authenticate(request)
+        self._gate.sale(self._authenticated(request))
         with self._seconds.time():
             body = await admission.read_body(request)
             try:
@@ -93,11 +95,13 @@ class Sales:
                 status=201, body=msgspec.json.encode(_sold(asked, outcome)), content_type=_JSON
             )
 
-    def _authenticate(self, request: web.Request) -> None:
-        require_source(request, allowed=self._allowed, proxies=self._proxies)
+    def _authenticated(self, request: web.Request) -> str:
+        """Return the address of whoever asks, which has the secret."""
+        source = require_source(request, allowed=self._allowed, proxies=self._proxies)
         given = request.headers.get("Authorization", "").encode()
         if not self._expected or not hmac.compare_digest(given, self._expected):
             raise PathUnknown
+        return source
 
     def _payment(self, asked: Asked, body: bytes) -> Payment:
         now = self._doors.clock()

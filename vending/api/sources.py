@@ -103,11 +103,15 @@ def caller(request: web.Request, *, proxies: Networks) -> str | None:
     return hop if _address(hop) is not None else None
 
 
-def require_source(request: web.Request, *, allowed: Networks, proxies: Networks) -> None:
-    """Raise SourceForbidden unless a request comes from an allowed address; none allowed: never."""
+def require_source(request: web.Request, *, allowed: Networks, proxies: Networks) -> str:
+    """Return the allowed address that a request comes from.
+
+    Raises SourceForbidden for any other; when none is allowed, always.
+    """
     source = caller(request, proxies=proxies)
     if source is None or source not in allowed:
         raise SourceForbidden(source=source)
+    return source
 
 
 def require_secret(given: str, *, expected: str) -> None:

@@ -18,6 +18,8 @@ from aiohttp import web
 
 from vending import log, metrics
 from vending.api import forms, screens
+from vending.api.admission import Admission, Overloaded, RequestClass
+from vending.api.deadline import in_time
 from vending.api.doors import Doors
 from vending.api.lines import LineLimit
 from vending.api.screens import House, TokenFound
@@ -32,6 +34,9 @@ from vending.payments.payment import OutcomeKind
 from vending.sms.wording import LANGUAGES
 
 USSD_PATH: Final = "/ussd/{secret}"
+
+ANSWER_SECONDS: Final = 2.0
+"""A network ends a session that is silent for some seconds; whoever dials hears from us first."""
 
 TOKENS_SHOWN: Final = 3
 WAITING_SINCE: Final = timedelta(days=31)
@@ -74,16 +79,17 @@ _AWAY = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientEr
 _log = log.get("api.ussd")
 
 
-def routes(doors: Doors) -> list[web.RouteDef]:
+def routes(doors: Doors, gate: Admission) -> list[web.RouteDef]:
     """Return the route of USSD sessions."""
-    return [web.post(USSD_PATH, Ussd(doors).hop)]
+    return [web.post(USSD_PATH, Ussd(doors, gate).hop)]
 
 
 class Ussd:
     """Answers one key press at a time; nothing is remembered between them."""
 
-    def __init__(self, doors: Doors) -> None:
+    def __init__(self, doors: Doors, gate: Admission) -> None:
         self._doors = doors
+        self._gate = gate
         utility, sms = doors.config.utility, doors.config.sms
         self._allowed = Networks(sms.callback_addresses, setting="sms.callback_addresses")
         self._proxies = Networks(
@@ -98,25 +104,37 @@ class Ussd:
         self._lines = LineLimit()
 
     async def hop(self, request: web.Request) -> web.Response:
-        """Answer a hop with the next screen; one that cannot be looked up says so and ends."""
+        """Answer a hop with the next screen; one that cannot be looked up says so and ends.
+
+        Under overload that is decided before the form is read.
+        """
         require_source(request, allowed=self._allowed, proxies=self._proxies)
         require_secret(
             request.match_info["secret"], expected=self._doors.config.sms.callback_secret
         )
+        try:
+            with self._gate.look_up(RequestClass.INTERACTIVE):
+                name, more, screen = await self._answer(request)
+        except Overloaded:
+            name, more, screen = "busy", False, screens.say(LANGUAGES[0], "busy")
+        metrics.ussd_screens.labels(name).inc()
+        return web.Response(text=f"{'CON' if more else 'END'} {screen}")
+
+    async def _answer(self, request: web.Request) -> tuple[str, bool, str]:
         form = await forms.read_form(request)
         text = forms.member(form, "text", letters_max=_TEXT_LETTERS_MAX)
         phone = self._phone(forms.member(form, "phoneNumber", letters_max=_PHONE_LETTERS_MAX))
         inputs = [part.strip() for part in text.split("*")] if text else []
-        language = LANGUAGES[0]
         try:
-            meters = await directory.of_phone(self._doors.readers, phone)
-            language = meters[0].language if meters else language
-            name, more, screen = await self._screen(inputs, phone, meters, language)
+            return await in_time(self._looked_up(inputs, phone), seconds=ANSWER_SECONDS)
         except _AWAY as fault:
             self._lines.write(_log.error, "a look-up failed", fault=type(fault).__name__)
-            name, more, screen = "away", False, screens.say(language, "away")
-        metrics.ussd_screens.labels(name).inc()
-        return web.Response(text=f"{'CON' if more else 'END'} {screen}")
+            return "away", False, screens.say(LANGUAGES[0], "away")
+
+    async def _looked_up(self, inputs: list[str], phone: str) -> tuple[str, bool, str]:
+        meters = await directory.of_phone(self._doors.readers, phone)
+        language = meters[0].language if meters else LANGUAGES[0]
+        return await self._screen(inputs, phone, meters, language)
 
     def _phone(self, text: str) -> str:
         try:
