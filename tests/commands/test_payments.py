@@ -72,6 +72,8 @@ async def test_a_receipt_nobody_knows_and_a_meter_that_is_none_are_said_so(
     database: Database, tmp_path: Path
 ) -> None:
     desk = Desk(settings_file(tmp_path, database=on(database)))
+    assert await desk("due") == (0, "no refund is due\n")
+    assert await desk("quarantine") == (0, "nothing is in quarantine\n")
     assert "payment_unknown" in (await desk("show", "QK00000000"))[1]
     assert "payment_unknown" in (await desk("release", "QK00000000", "--by", "amina"))[1]
     moved = await desk("reassign", "QK00000000", "12345", "--by", "amina", "--note", "")

@@ -140,8 +140,12 @@ def due(*, most: int = 50, config: ConfigFile = None) -> None:
         How many to show.
 
     """
+    rows = surroundings.run(_rows(surroundings.settings(config), REFUNDS_DUE, most))
+    if not rows:
+        console.print("no refund is due")
+        return
     table = Table("receipt", "paid for", "amount", "reason", "since (UTC)")
-    for row in surroundings.run(_rows(surroundings.settings(config), REFUNDS_DUE, most)):
+    for row in rows:
         table.add_row(
             row["transaction_id"],
             row["account_reference"],
@@ -162,8 +166,12 @@ def quarantine(*, most: int = 50, config: ConfigFile = None) -> None:
         How many to show.
 
     """
+    rows = surroundings.run(_rows(surroundings.settings(config), IN_QUARANTINE, most))
+    if not rows:
+        console.print("nothing is in quarantine")
+        return
     table = Table("since (UTC)", "reason", "operator", "receipt", "detail")
-    for row in surroundings.run(_rows(surroundings.settings(config), IN_QUARANTINE, most)):
+    for row in rows:
         table.add_row(
             f"{row['received_at']:%Y-%m-%d %H:%M:%S}",
             row["reason"],
