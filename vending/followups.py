@@ -5,7 +5,6 @@ Neither makes or changes an outcome; a copy carries the digits of the committed 
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 from asyncpg import Record
 
@@ -17,7 +16,8 @@ from vending.notices import ENERGY, Wording
 from vending.numbering import Numbers
 from vending.outbox import message
 from vending.outbox.message import Message, MessageKind
-from vending.payments.payment import OutcomeKind, PayerKind, Payment, PaymentNotice
+from vending.payments.payment import OutcomeKind, Payment
+from vending.payments.rows import payment_of
 from vending.postgres.pool import Session
 from vending.sms import wording as words
 
@@ -116,7 +116,7 @@ async def resend(
     if not rows or rows[0]["kind"] not in {OutcomeKind.TOKEN_ISSUED, OutcomeKind.REFUND_DUE}:
         raise NothingToResend(outcome=rows[0]["kind"] if rows else "unknown payment")
     row = rows[0]
-    payment = _payment(row)
+    payment = payment_of(row)
     found = await directory.find(db, [row["meter_number"]] if row["meter_number"] else [])
     meter = next(iter(found.values()), None)
     if row["kind"] == OutcomeKind.REFUND_DUE:
@@ -172,22 +172,3 @@ async def _meters(db: Session, payments: Sequence[Payment]) -> dict[int, Meter]:
 
 def _language(meter: Meter | None) -> str:
     return meter.language if meter else words.LANGUAGES[0]
-
-
-def _payment(row: Any) -> Payment:
-    return Payment(
-        payment_id=row["payment_id"],
-        product=row["product"],
-        received_at=row["received_at"],
-        notice=PaymentNotice(
-            operator=row["operator"],
-            transaction_id=row["transaction_id"],
-            short_code=row["short_code"],
-            account_reference=row["account_reference"],
-            amount_minor=row["amount_minor"],
-            paid_at=row["paid_at"],
-            payer=row["payer"],
-            payer_kind=PayerKind(row["payer_kind"]),
-            raw=row["raw"],
-        ),
-    )

@@ -17,7 +17,8 @@ from vending.claims import Claim
 from vending.clock import Clock
 from vending.notices import Wording
 from vending.numbering import EPOCH, Numbers, first_at
-from vending.payments.payment import PayerKind, Payment, PaymentNotice
+from vending.payments.payment import Payment
+from vending.payments.rows import payment_of
 from vending.postgres.pool import DatabaseUnavailable, Pool
 from vending.postgres.writer import DatabaseAway, Writer
 from vending.sequencer import Sequencer
@@ -198,7 +199,7 @@ class Sweep:
                 await self._rest(0.05)
                 continue
             rows = await self._readers.fetch(UNDECIDED, start, end, room)
-            payments = [_payment(row) for row in rows]
+            payments = [payment_of(row) for row in rows]
             self._sequencer.offer_swept(
                 Claim(payment=one, reference=one.notice.account_reference) for one in payments
             )
@@ -222,7 +223,7 @@ class Sweep:
         wanted = self._sequencer.wanted()
         if wanted:
             rows = await self._readers.fetch(WANTED, wanted)
-            payments = map(_payment, rows)
+            payments = map(payment_of, rows)
             self._sequencer.bring_forward(
                 Claim(payment=one, reference=one.notice.account_reference) for one in payments
             )
@@ -232,7 +233,7 @@ class Sweep:
         rows = await self._readers.fetch(REQUESTED, FOUND_MAX)
         self._sequencer.offer_swept(
             Claim(
-                payment=_payment(row),
+                payment=payment_of(row),
                 reference=row["meter_number"],
                 reassignment=row["reassignment_id"],
             )
@@ -244,22 +245,3 @@ class Sweep:
             await asyncio.wait_for(self._stopped.wait(), seconds)
         except TimeoutError:
             return
-
-
-def _payment(row: asyncpg.Record) -> Payment:
-    return Payment(
-        payment_id=row["payment_id"],
-        product=row["product"],
-        received_at=row["received_at"],
-        notice=PaymentNotice(
-            operator=row["operator"],
-            transaction_id=row["transaction_id"],
-            short_code=row["short_code"],
-            account_reference=row["account_reference"],
-            amount_minor=row["amount_minor"],
-            paid_at=row["paid_at"],
-            payer=row["payer"],
-            payer_kind=PayerKind(row["payer_kind"]),
-            raw=row["raw"],
-        ),
-    )

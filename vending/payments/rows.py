@@ -72,6 +72,26 @@ async def known(db: Session, keys: Collection[Key]) -> dict[Key, tuple[int, Paym
     }
 
 
+def payment_of(row: Record) -> Payment:
+    """Return the payment of a row that has every column of one."""
+    return Payment(
+        payment_id=row["payment_id"],
+        product=row["product"],
+        received_at=row["received_at"],
+        notice=PaymentNotice(
+            operator=row["operator"],
+            transaction_id=row["transaction_id"],
+            short_code=row["short_code"],
+            account_reference=row["account_reference"],
+            amount_minor=row["amount_minor"],
+            paid_at=row["paid_at"],
+            payer=row["payer"],
+            payer_kind=PayerKind(row["payer_kind"]),
+            raw=row["raw"],
+        ),
+    )
+
+
 def _facts(row: Record) -> PaymentNotice:
     return PaymentNotice(
         operator=row["operator"],
