@@ -1,6 +1,7 @@
 """The lane itself: batches, fencing, failure by halves, and a database that comes and goes."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
@@ -25,7 +26,7 @@ from vending.postgres.writer import Writer
 from vending.sequencer import Sequencer
 from vending.sweep import Sweep
 from vending.values import replace
-from vending.vend import Office
+from vending.vend import Office, OfficeClosed
 
 ADD_PAYMENT = "insert into payment values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
 COUNT_OUTCOMES = "select count(*) from outcome"
@@ -459,3 +460,38 @@ async def test_whoever_waits_long_is_told_once_that_the_token_is_coming(yard: Ya
         await lane.decided(1)
     kinds = await yard.db.fetch("select kind from message order by created_at")
     assert [row["kind"] for row in kinds] == ["coming", "receipt"]
+
+
+async def test_a_stop_while_paused_leaves_its_payments_to_the_next_start(yard: Yard) -> None:
+    lane = await yard.lane()
+    await _until(lambda: lane.sequencer.running)
+    lane.sequencer.pause()
+    payments = await yard.payments(3)
+    lane.sequencer.offer(payments)
+    lane.sequencer.stop()
+    await _until(lambda: not lane.sequencer.running)
+    assert await yard.db.fetchval(COUNT_OUTCOMES) == 0
+    assert await yard.db.fetchval("select count(*) from quarantine") == 0
+    yard.clock.advance(seconds=2)
+    after = await yard.lane()
+    async with _sweeping(yard, after):
+        await after.decided(3)
+
+
+async def test_a_closed_office_pauses_the_lane_and_quarantines_nothing(yard: Yard) -> None:
+    office = an_office(yard.clock)
+    shut = [True]
+
+    def opened() -> Office:
+        if shut[0]:
+            raise OfficeClosed
+        return office
+
+    lane = await yard.lane(office=opened)
+    lane.sequencer.offer(await yard.payments(4))
+    await _until(lambda: lane.sequencer.running)
+    await _until(lambda: lane.sequencer.estimated_wait == math.inf)
+    shut[0] = False
+    lane.sequencer.resume()
+    await lane.decided(4)
+    assert await yard.db.fetchval("select count(*) from quarantine") == 0

@@ -27,7 +27,7 @@ from vending.payments.outcomes import Outcome
 from vending.payments.payment import Payment
 from vending.postgres.writer import DatabaseAway, Writer
 from vending.values import replace
-from vending.vend import Office, Result, vend
+from vending.vend import Office, OfficeClosed, Result, vend
 
 AWAY_SECONDS = 0.25
 """Pause before the database is asked again: long enough not to spin, short against a payer."""
@@ -199,19 +199,24 @@ class Sequencer:
         self._work.set()
 
     def stop(self) -> None:
-        """Finish what is in memory and give up the lease; then `run` ends."""
+        """Finish what is in memory and give up the lease; then `run` ends.
+
+        A paused lane finishes nothing: what it holds is on disk, and the next start finds it.
+        """
         self._stop_asked.set()
-        self._going.set()
         self._work.set()
 
     async def run(self) -> None:
         """Own the lane when it is free, and vend, until `stop`."""
         try:
-            while not (self._stopping and not (len(self._lanes) and self.running)):
+            while not self._stopping or self._has_work_in_hand():
                 await self._one_turn()
             await self._give_up()
         finally:
             self._writer.drop()
+
+    def _has_work_in_hand(self) -> bool:
+        return self.running and self._going.is_set() and len(self._lanes) > 0
 
     async def _one_turn(self) -> None:
         try:
@@ -225,6 +230,9 @@ class Sequencer:
             metrics.database_up.set(0)
             self._log.warning("the vend lane waits for the database", fault=str(fault))
             await asyncio.sleep(AWAY_SECONDS)
+        except OfficeClosed as fault:
+            self._log.error("the vend lane waits for its office", fault=str(fault))
+            self.pause()
         except Fenced as fault:
             self._lose(fault)
 
@@ -250,7 +258,7 @@ class Sequencer:
             self._renewed_at = self._batch_since = _monotonic()
             try:
                 await self._settle(claims, fence)
-            except (DatabaseAway, Fenced):
+            except (DatabaseAway, Fenced, OfficeClosed):
                 self._lanes.put_back()
                 raise
             finally:
@@ -273,7 +281,7 @@ class Sequencer:
                 now = self._clock()
                 office = self._open_office()
                 decided = await vend(self._writer, part, fence=fence, office=office, now=now)
-            except (DatabaseAway, Fenced):
+            except (DatabaseAway, Fenced, OfficeClosed):
                 raise
             except Exception as fault:  # noqa: BLE001 -- one payment must never stop the lane
                 metrics.batch_failures.labels(type(fault).__name__).inc()

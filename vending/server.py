@@ -21,9 +21,12 @@ from typing import Any
 from vending import log, numbered
 from vending.api import app, listener
 from vending.api.doors import Doors
+from vending.api.listener import Listener
 from vending.clock import Clock, system_clock
 from vending.config import Config
 from vending.errors import VendingError
+from vending.fronts import crew
+from vending.fronts.crew import Crew
 from vending.lease import Lease
 from vending.ledger.accounts import Chart
 from vending.notices import wording_of
@@ -46,7 +49,7 @@ from vending.tariffs import catalogue
 from vending.tariffs.catalogue import Catalogue
 from vending.tokens.issuer import CoreIssuer, Issuer
 from vending.tokens.keys import KeyStore
-from vending.vend import Office
+from vending.vend import Office, OfficeClosed
 
 INBOX_COMMIT_SECONDS = 2.5
 """Less than an inbox caller waits, so that a frozen database is noticed while it still listens."""
@@ -94,7 +97,7 @@ class _Opening:
     def office(self) -> Office:
         """Return the office; the lane is paused for as long as there is none."""
         if self.issuer is None or self.catalogue is None:
-            raise RuntimeError(self.complete)
+            raise OfficeClosed(keys=self.issuer is not None, tariffs=self.catalogue is not None)
         utility, rules = self._config.utility, self._config.vend
         return Office(
             issuer=self.issuer,
@@ -172,7 +175,7 @@ async def running(
             tariffs_loaded=lambda: opening.catalogue is not None,
             started=lambda: started,
         )
-        door = await listener.listen(app.build(doors), config.server)
+        door = await _opened(doors)
         started = True
         try:
             yield Running(
@@ -332,6 +335,13 @@ def _sequencer(
     if not opening.complete:
         sequencer.pause()
     return sequencer
+
+
+async def _opened(doors: Doors) -> Listener | Crew:
+    """Let callers in: by this process itself, or by fronts where workers are configured."""
+    if doors.config.server.workers:
+        return await crew.start(doors)
+    return await listener.listen(app.build(doors), doors.config.server)
 
 
 def _authority(host: str, port: int) -> str:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from vending import batch, claims, notices, shelf
 from vending.batch import Changes
 from vending.claims import Claim
-from vending.errors import Inconsistent, Refused
+from vending.errors import Inconsistent, Refused, Unavailable
 from vending.lease import Fence
 from vending.ledger import entry
 from vending.ledger.accounts import Chart
@@ -43,6 +43,15 @@ from vending.tokens.issuer import Issuer, Order, Token, TokenRefused
 from vending.values import Value
 
 PREPAID = "prepaid"
+
+
+class OfficeClosed(Unavailable):
+    """The vending keys are not open or no tariff is loaded; paid work waits.
+
+    `/health/ready` says which of them is missing. Vending begins within seconds of it being there.
+    """
+
+    code = "office_closed"
 
 
 class TokenDiffers(Inconsistent):
