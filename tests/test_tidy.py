@@ -21,7 +21,7 @@ BANNED_WORDS = {
 }
 """Names that say nothing of what a thing is for."""
 
-ENTRIES = frozenset({"vending.__main__"})
+ENTRIES = frozenset({"vending.__main__", "vending.fronts.__main__"})
 """Modules that a person or a machine starts, so that no other module need import them."""
 
 BANNED_SQL = {

@@ -70,6 +70,14 @@ class Server(_Section, frozen=True, kw_only=True):
     connections_max: Annotated[
         int, Meta(ge=8, description="Open connections; more wait in the listen queue.")
     ] = 4_096
+    workers: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=64,
+            description="Front processes that share the port; 0 serves from one process.",
+        ),
+    ] = 0
 
 
 class Database(_Section, frozen=True, kw_only=True):
@@ -285,6 +293,16 @@ def read(path: Path | None, environment: Mapping[str, str] | None = None) -> Con
         return msgspec.convert(settings, Config)
     except msgspec.ValidationError as fault:
         raise ConfigInvalid(fault=str(fault)) from None
+
+
+def without_settings(environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment without any setting: what a child may know that is told the rest."""
+    environment = os.environ if environment is None else environment
+    return {
+        name: value
+        for name, value in environment.items()
+        if not name.startswith(ENVIRONMENT_PREFIX)
+    }
 
 
 def variable(name: str, environment: Mapping[str, str] | None = None) -> str:

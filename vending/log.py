@@ -72,6 +72,11 @@ def configure(*, level: str, form: str) -> None:
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
 
 
+def say_everywhere(**fields: object) -> None:
+    """Put fields into every event from here on: what this process is."""
+    structlog.contextvars.bind_contextvars(**fields)
+
+
 def get(name: str) -> structlog.stdlib.BoundLogger:
     """Return the logger of a module."""
     logger: structlog.stdlib.BoundLogger = structlog.get_logger(module=name)

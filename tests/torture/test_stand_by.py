@@ -4,13 +4,10 @@ Real processes, stopped and killed by real signals under load, judged by the ope
 """
 
 import asyncio
-import random
-import shutil
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import aiohttp
 import asyncpg
@@ -19,21 +16,13 @@ import pytest
 from tests.commands.demo_process import DemoProcess, served
 from tests.database import Database
 from tests.processes import tell_family
-from tests.torture import ground as grounds
-from tests.torture import harness, verdict
+from tests.torture import peers, verdict
 from tests.torture.crowd import Crowd
-from tests.torture.ground import SECRET, Ground
-from tests.torture.verdict import Memory, Phones
-from vending.clock import system_clock
-from vending.simulation.history import History
-from vending.simulation.meter import Street
-from vending.simulation.operator import Line, Operator
-from vending.simulation.pay_bill import PayerShown
+from tests.torture.peers import Outside, until
+from tests.torture.verdict import Memory
+from vending.simulation.operator import Operator
 
 pytestmark = [pytest.mark.torture, pytest.mark.timeout(300)]
-
-TURN_SECONDS = 30
-"""How long a change may take; the lease is two seconds."""
 
 NODES = (1, 2)
 
@@ -75,9 +64,11 @@ class Pair:
     """Both servers, the database they share, and the outside world."""
 
     peers: tuple[Peer, Peer]
-    db: asyncpg.Connection
-    history: History
-    phones: Phones
+    outside: Outside
+
+    @property
+    def db(self) -> asyncpg.Connection:
+        return self.outside.db
 
     async def lease(self) -> tuple[int, int, int]:
         """Return the owner's node, the epoch, and how many batches were ever written."""
@@ -109,66 +100,24 @@ class Pair:
         await until(grown)
 
 
-async def until(holds: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(TURN_SECONDS):
-        while not await holds():
-            await asyncio.sleep(0.05)
-
-
-def settings_of(ground: Ground, database: Database, *, node: int) -> Path:
-    """Write the settings of one of the two: a port, a node and a spool of its own."""
-    text = (
-        ground.settings.read_text()
-        .replace(f"port = {ground.port}", f"port = 0\nnode = {node}")
-        .replace(f'data_dir = "{ground.data_dir}"', on(database))
-        .replace("shared_buffers_mb = 32\n", "")
-        .replace(f"{ground.home}/spool", f"{ground.home}/spool{node}")
-        .replace('level = "warning"', 'level = "info"')
-    )
-    path = ground.home / f"stima{node}.toml"
-    path.write_text(text)
-    return path
-
-
-def on(database: Database) -> str:
-    return f'dsn = "{database.dsn}"\nowner_dsn = "{database.owner_dsn}"'
-
-
 @asynccontextmanager
 async def two_servers(database: Database) -> AsyncIterator[Pair]:
     """Start two servers on one database, with customers who pay through each."""
     async with AsyncExitStack() as stack:
-        ground = stack.enter_context(grounds.staked())
-        files = [settings_of(ground, database, node=node) for node in NODES]
-        shutil.copy(files[0], ground.settings)
-        await grounds.furnish(ground)
-        street = stack.enter_context(
-            closing(
-                Street(
-                    ground.home / "street.db", ground.homes, ring=ground.ring(), clock=system_clock
-                )
+        outside = await stack.enter_async_context(peers.outside(database, nodes=NODES))
+        ground = outside.ground
+        pair = []
+        for node in NODES:
+            process = await stack.enter_async_context(
+                served(peers.settings_file(ground, node), ground.environment)
             )
-        )
-        history = stack.enter_context(History(ground.home / "operator.jsonl"))
-        db = await asyncpg.connect(database.owner_dsn)
-        stack.push_async_callback(db.close)
-        peers = []
-        for node, file in zip(NODES, files, strict=True):
-            process = await stack.enter_async_context(served(file, ground.environment))
             stack.callback(tell_family, process.process.pid, signal.SIGCONT)
-            url = (await process.line('"listening"')).partition('"url":"')[2].partition('"')[0]
-            line = Line(base_url=url, secret=SECRET, shown=PayerShown.CLEAR, answer_seconds=3)
-            chance = random.Random(node)
-            operator = await stack.enter_async_context(
-                Operator(line, history=history, clock=system_clock, randomness=chance)
-            )
-            crowd = Crowd(operator, ground.homes, chance=chance)
-            peers.append(Peer(node=node, process=process, url=url, operator=operator, crowd=crowd))
+            url = await peers.url_of(process)
+            operator, crowd = await stack.enter_async_context(outside.customers(url, seed=node))
+            pair.append(Peer(node=node, process=process, url=url, operator=operator, crowd=crowd))
         yield Pair(
-            peers=(peers[0], peers[1]),
-            db=db,
-            history=history,
-            phones=Phones(ground.home / "sms.jsonl", street),
+            peers=(pair[0], pair[1]),
+            outside=outside,
         )
 
 
@@ -188,10 +137,7 @@ async def test_the_stand_by_takes_over_and_a_frozen_owner_writes_nothing(
         killed.operator.line = replace(killed.operator.line, base_url=left.url)
         for peer in pair.peers:
             await peer.crowd.ask_again()
-        await harness.settled(pair.db, verdict.UNDECIDED, verdict.UNSENT)
-        pair.phones.read()
-        history = verdict.told(pair.history.events())
-        faults = await verdict.judge(history, pair.phones, pair.db, clock=system_clock)
+        faults = await pair.outside.faults()
         assert not faults, verdict.shown(faults)
         code, members = await left.process.interrupt()
         assert (code, members) == (0, [])

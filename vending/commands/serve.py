@@ -1,36 +1,37 @@
 """`vending serve`: run the server until it is told to stop."""
 
 import asyncio
-import gc
 import signal
+from typing import Annotated
 
-from vending import log, server
+from cyclopts import Parameter, validators
+from msgspec.structs import replace
+
+from vending import collector, log, server
 from vending.commands import surroundings
 from vending.commands.surroundings import ConfigFile
 from vending.config import Config
 
-COLLECT_AFTER = 50_000
-"""Containers made before the youngest generation is looked at: a batch of 500 makes about that."""
+Workers = Annotated[
+    int | None,
+    Parameter(
+        name="--workers",
+        help="Front processes that share the port, in place of server.workers.",
+        validator=validators.Number(gte=0, lte=64),
+    ),
+]
 
 
-def serve(*, config: ConfigFile = None) -> None:
+def serve(*, config: ConfigFile = None, workers: Workers = None) -> None:
     """Run the server in the foreground.
 
     SIGTERM or Ctrl-C drains: no new connections, work in hand is finished, then it ends. A second
     signal ends it at once; nothing acknowledged is lost by that either.
     """
-    surroundings.run(_serve(surroundings.settings(config)))
-
-
-def _spare_the_collector() -> None:
-    """Let the cyclic collector leave alone what lives for ever, and look at the rest less often.
-
-    A batch makes tens of thousands of short-lived values that no cycle holds; at the interpreter's
-    own thresholds the collector would walk the whole heap in the middle of it, again and again.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(COLLECT_AFTER, 20, 20)
+    settings = surroundings.settings(config)
+    if workers is not None:
+        settings = replace(settings, server=replace(settings.server, workers=workers))
+    surroundings.run(_serve(settings))
 
 
 async def _serve(config: Config) -> None:
@@ -52,7 +53,7 @@ async def _serve(config: Config) -> None:
 
     async with server.running(config, on_line=on_line) as running:
         logger.info("listening", url=running.url)
-        _spare_the_collector()
+        collector.spare()
         await stop.wait()
         logger.info("draining", seconds_max=config.server.drain_seconds)
     logger.info("stopped")
