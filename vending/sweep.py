@@ -60,10 +60,13 @@ select payment_id, operator, transaction_id, short_code, product, account_refere
        paid_at, received_at, payer, payer_kind, raw
 """
 
+# The offsets keep each of these a look-up by the payment's number: as a join, a plan made while
+# the tables were small would go on reading the whole of them.
 UNDECIDED_ONES = """
-   and not exists (select from outcome where outcome.payment_id = payment.payment_id)
+   and not exists (select from outcome where outcome.payment_id = payment.payment_id offset 0)
    and not exists (select from quarantine
-                    where quarantine.payment_id = payment.payment_id and resolved_at is null)
+                    where quarantine.payment_id = payment.payment_id and resolved_at is null
+                   offset 0)
 """
 
 UNDECIDED = f"""

@@ -37,7 +37,7 @@ select m.meter_number, m.sgc, m.krn, m.key_type, m.ti, m.ea, m.tct, m.tid_base, 
        s.two_months_ago_wh, s.three_months_ago_wh, s.fees_paid_through, s.open_debts
   from meter m
   join meter_state s on s.meter_number = m.meter_number
- where m.meter_number = any($1::text[])
+ where m.meter_number = any($1::text[]) and s.meter_number = any($1::text[])
 """
 
 # The second condition lets the partial index on phones be used.

@@ -41,6 +41,7 @@ def update_states(first: int) -> str:
         text_array(number) if kind == "text" else number_array(number, kind)
         for number, kind in enumerate(kinds, start=first)
     )
+    # The second condition bounds the read of the table whatever way the planner joins.
     return f"""
 update meter_state as state
    set tid_base = new.tid_base, last_tid = new.last_tid, month = new.month,
@@ -50,7 +51,7 @@ update meter_state as state
   from unnest({arrays})
        as new (meter_number, tid_base, last_tid, month, month_energy_wh, one_month_ago_wh,
                two_months_ago_wh, three_months_ago_wh, fees_paid_through, open_debts)
- where state.meter_number = new.meter_number
+ where state.meter_number = new.meter_number and state.meter_number = any({text_array(first)})
 """  # noqa: S608 -- only parameter numbers and type names are put into the text
 
 

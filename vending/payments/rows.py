@@ -13,12 +13,19 @@ PARAMETERS = 12
 Key = tuple[str, str]
 """An operator and its own transaction id: what makes a payment that payment."""
 
+# One look-up for each: the limit keeps the planner from turning the loop inside out.
 READ_KNOWN = """
-select payment.payment_id, operator, transaction_id, short_code, account_reference, amount_minor,
-       paid_at
-  from payment
-  join unnest($1::text[], $2::text[]) as asked (operator, transaction_id)
- using (operator, transaction_id)
+select found.payment_id, found.operator, found.transaction_id, found.short_code,
+       found.account_reference, found.amount_minor, found.paid_at
+  from unnest($1::text[], $2::text[]) as asked (operator, transaction_id)
+ cross join lateral (
+        select payment_id, operator, transaction_id, short_code, account_reference, amount_minor,
+               paid_at
+          from payment
+         where payment.operator = asked.operator
+           and payment.transaction_id = asked.transaction_id
+         limit 1
+       ) as found
 """
 
 
