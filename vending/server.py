@@ -22,7 +22,7 @@ from vending import log, numbered
 from vending.api import app, listener
 from vending.api.doors import Doors
 from vending.api.listener import Listener
-from vending.clock import Clock, system_clock
+from vending.clock import Clock, RisingClock, system_clock
 from vending.config import Config
 from vending.errors import VendingError
 from vending.fronts import crew
@@ -143,6 +143,7 @@ async def running(
     The embedded database is migrated; one given by DSN must have been (`vending migrate`). Raises
     ConfigInvalid, AddressUnusable, and the errors of the embedded PostgreSQL and of migrations.
     """
+    clock = RisingClock(clock)
     async with AsyncExitStack() as stack:
         kept = stack.enter_context(
             spool.opened(Path(config.intake.spool_dir), bytes_max=config.intake.spool_bytes_max)

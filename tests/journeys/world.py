@@ -15,7 +15,7 @@ from tests import database as databases
 from vending import config, server
 from vending.audit import auditor
 from vending.audit.rule import Terms
-from vending.clock import system_clock
+from vending.clock import Clock, system_clock
 from vending.commands import demo_utility
 from vending.postgres.database import Database
 from vending.server import Running
@@ -36,6 +36,8 @@ class World:
     operator: Operator
     town: Town
     base: Database
+    spool: Path
+    ussd_url: str
 
     @property
     def homes(self) -> list[Home]:
@@ -89,10 +91,19 @@ class World:
 
 @asynccontextmanager
 async def running(
-    directory: Path, database: databases.Database, *, validates: bool = True
+    directory: Path,
+    database: databases.Database,
+    *,
+    validates: bool = True,
+    clock: Clock = system_clock,
+    spool: Path | None = None,
 ) -> AsyncIterator[World]:
-    """Open a demo utility with all its meters on a test's database, and run everything."""
+    """Open a demo utility with all its meters on a test's database, and run everything.
+
+    `clock` is the server's own; the world around it keeps the right time.
+    """
     utility = demo_utility.opened(directory)
+    spool = spool or directory / "spool"
     base = Database(database.dsn, database.owner_dsn, embedded=False)
     await demo_utility.furnish(utility, base, clock=system_clock, say=lambda _topic, _news: None)
     ring = utility.key_store.open(passphrase=utility.secrets.key_passphrase)
@@ -104,8 +115,9 @@ async def running(
             settings = replace(
                 utility.settings(port=0, town_url=town_url),
                 database=config.Database(dsn=base.dsn, owner_dsn=base.owner_dsn),
+                intake=config.Intake(spool_dir=str(spool)),
             )
-            async with server.running(settings) as serving:
+            async with server.running(settings, clock=clock) as serving:
                 line = Line(
                     base_url=serving.url,
                     secret=utility.secrets.callback_path,
@@ -115,4 +127,11 @@ async def running(
                 async with Operator(
                     line, history=history, clock=system_clock, randomness=random.Random(2026)
                 ) as operator:
-                    yield World(server=serving, operator=operator, town=town, base=base)
+                    yield World(
+                        server=serving,
+                        operator=operator,
+                        town=town,
+                        base=base,
+                        spool=spool,
+                        ussd_url=f"{serving.url}/ussd/{utility.secrets.sms_callback_path}",
+                    )
