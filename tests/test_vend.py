@@ -101,7 +101,7 @@ class Counter:
 
 def _claim(payment: Payment, **facts: object) -> Claim:
     claim = Claim(payment=payment, reference=payment.notice.account_reference)
-    return replace(claim, **facts)  # type: ignore[arg-type]
+    return replace(claim, **facts)
 
 
 @pytest.fixture

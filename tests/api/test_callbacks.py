@@ -25,6 +25,7 @@ from tests.api.conftest import (
 from tests.conftest import SettableClock
 from vending import metrics
 from vending.operators import mpesa
+from vending.payments.intake import Intake
 from vending.postgres.pool import Connection
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "mpesa"
@@ -302,6 +303,7 @@ async def test_without_a_database_money_is_acknowledged_from_the_spool(
         first = await api.post("confirm", sent)
         again = await api.post("confirm", sent)
         assert [first.status, again.status] == ([200, 200] if sent["TransID"] else [400, 400])
+        assert isinstance(api.doors.intake, Intake)
         assert api.doors.intake.spooling
     assert [path.stat().st_size > 0 for path in tmp_path.glob("spool/*.spool")] == [True]
     assert await rows(db) == (0, 0, 0)

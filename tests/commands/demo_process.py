@@ -54,7 +54,7 @@ class DemoProcess:
 async def demo(home: Path, *options: str) -> AsyncIterator[DemoProcess]:
     """Start a demo on a free port; whatever is left of it at the end is killed."""
     options = ("demo", "--home", str(home), "--port", "0", *options)
-    async with _started(home, options, os.environ) as running:
+    async with _started(home, options, {**os.environ}) as running:
         yield running
 
 

@@ -100,7 +100,7 @@ async def test_other_facts_under_a_known_id_are_quarantined_and_the_first_stands
 ) -> None:
     notice = a_notice()
     first = await desk.store(notice)
-    found = await desk.store(replace(notice, raw=b"other", **other))  # type: ignore[arg-type]
+    found = await desk.store(replace(notice, raw=b"other", **other))
     assert found == Conflicting(first.payment_id)
     assert await db.fetchval("select count(*) from payment") == 1
     row = await db.fetchrow("select reason, transaction_id, payload from quarantine")
