@@ -36,8 +36,7 @@ PUT_ASIDE = """
 insert into quarantine (quarantine_id, operator, reason, transaction_id, payment_id, payload,
                         digest, detail, received_at)
 values ($1, $2, 'cannot_be_vended', $3, $4, $5, $6, $7, $8)
--- One that was released and breaks again waits again.
-on conflict (operator, digest) do update set resolved_at = null, resolved_by = null
+on conflict (operator, digest) do update set resolved_at = null, resolved_by = null -- once more
 """
 
 

@@ -24,13 +24,7 @@ from typing import Literal
 import msgspec
 
 from vending.errors import Refused
-from vending.quantities import (
-    TENTHS_MAX,
-    WH_PER_TENTH,
-    month_of,
-    months_between,
-    tenths_carried,
-)
+from vending.quantities import TENTHS_MAX, WH_PER_TENTH, month_of, months_between, tenths_carried
 from vending.tariffs.charge import DEBT, ROUNDING
 from vending.tariffs.prices import Line, MonthlyFee, Prices, Sold
 from vending.tariffs.tariff import Tariff
