@@ -98,7 +98,7 @@ def test_an_answer_in_pieces_is_put_together() -> None:
         return True
 
     with serving(pieces) as port:
-        assert fired(port, shots(2)) == [("0", 200, b"ok"), ("1", 200, b"ok")]
+        assert sorted(fired(port, shots(2))) == [("0", 200, b"ok"), ("1", 200, b"ok")]
 
 
 def test_a_connection_that_is_closed_after_its_answer_is_replaced() -> None:
@@ -153,6 +153,22 @@ def test_latency_counts_from_when_a_request_was_due() -> None:
     first, second = taken
     assert first >= 1_000
     assert 500 <= second < 1_000
+
+
+def test_with_a_grain_every_shot_is_answered_all_the_same() -> None:
+    statuses: Counter[int] = Counter()
+    with serving(good) as port:
+        gun = Generator(
+            "127.0.0.1",
+            port,
+            connections=2,
+            on_answer=lambda _shot, status, _body, _seconds: statuses.update([status]),
+            grain_seconds=0.002,
+        )
+        gun.connect()
+        gun.run(iter(shots(40)))
+        gun.close()
+    assert statuses == {200: 40}
 
 
 def test_each_second_is_told_once_and_in_order() -> None:

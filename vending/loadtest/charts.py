@@ -76,8 +76,12 @@ def lines(
     across: str = "seconds since the start",
     marks: Sequence[Mark] = (),
     limit: Limit | None = None,
+    until: float | None = None,
 ) -> str:
-    """Return a line chart as a figure. Empty series are left out; without any it says so."""
+    """Return a line chart as a figure. Empty series are left out; without any it says so.
+
+    `until` is where the axis ends at least, so that charts below each other line up.
+    """
     drawn = [one for one in series if any(y is not None for _, y in one.points)]
     if not drawn:
         return _figure(title, says, '<p class="says">Nothing was measured here.</p>')
@@ -87,7 +91,7 @@ def lines(
         highest = max(highest, limit.at)
     top, steps = _scale(highest)
     first = min(xs)
-    last = max(*xs, first + 1)
+    last = max(*xs, first + 1, until or first)
     box = _Box(first=first, last=last, top=top)
     parts = [_grid(box, steps, unit), _across(box, across)]
     for place, one in enumerate(drawn):

@@ -24,6 +24,7 @@ table { border-collapse: collapse; font-size: .95rem; margin: .6rem 0 }
 th, td { text-align: left; padding: .3rem 1.2rem .3rem 0; border-bottom: 1px solid #e4e4e4;
          vertical-align: top }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }
+code.name { white-space: nowrap }
 .bad { color: #b00020; font-weight: 600 } code { font-size: .92em; overflow-wrap: anywhere }
 footer { color: #555; font-size: .9rem; margin: 2.5rem 0 }
 """
@@ -87,6 +88,11 @@ def injected(run: Run, scenario: Scenario) -> list[Mark]:
     return sorted(marks, key=lambda mark: mark.at)
 
 
+def _end(run: Run) -> float:
+    """Return where every chart over time ends."""
+    return max([look.at for look in run.looks] + [one.second for one in run.seconds], default=0.0)
+
+
 def _charts(run: Run, marks: Sequence[Mark]) -> list[str]:
     return [
         _throughput(run, marks),
@@ -118,6 +124,7 @@ def _throughput(run: Run, marks: Sequence[Mark]) -> str:
         says="Accepted are confirmations answered 200 (repeats included); vended are payments "
         "that got their token or their refund.",
         marks=marks,
+        until=_end(run),
     )
 
 
@@ -142,6 +149,7 @@ def _latency_over_time(run: Run, marks: Sequence[Mark]) -> str:
         unit="ms",
         says="Each point is a second's answers: this share of them took no longer.",
         marks=marks,
+        until=_end(run),
         limit=Limit(at=allowed, text="limit for 99 %") if allowed is not None else None,
     )
 
@@ -190,6 +198,7 @@ def _queue_age(run: Run, marks: Sequence[Mark]) -> str:
         unit="seconds",
         says="The one number for the wall: how long somebody has been without their token.",
         marks=marks,
+        until=_end(run),
         limit=Limit(at=allowed, text="limit") if allowed is not None else None,
     )
 
@@ -208,6 +217,7 @@ def _queue_length(run: Run, marks: Sequence[Mark]) -> str:
         ],
         unit="waiting",
         marks=marks,
+        until=_end(run),
     )
 
 
@@ -224,6 +234,7 @@ def _processors(run: Run, marks: Sequence[Mark]) -> str:
         unit="% of a core",
         says=f"The generator used {figure(each)} µs for each request. 100 % is one core.",
         marks=marks,
+        until=_end(run),
     )
 
 
@@ -238,6 +249,7 @@ def _memory(run: Run, marks: Sequence[Mark]) -> str:
         [Series(name="server", points=server), Series(name="generator", points=generator)],
         unit="MiB",
         marks=marks,
+        until=_end(run),
     )
 
 
@@ -274,7 +286,7 @@ def _limits_table(judgements: Sequence[Judgement]) -> str:
             escape(one.limit.asks),
             f"{figure(one.allowed)} {one.limit.unit}",
             "not seen" if one.measured is None else f"{figure(one.measured)} {one.limit.unit}",
-            f"<code>{one.limit.name}</code>",
+            f'<code class="name">{one.limit.name}</code>',
         )
         for one in judgements
     ]
