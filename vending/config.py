@@ -33,7 +33,11 @@ SECRET_SETTINGS = frozenset(
 )
 
 
-class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _Section(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
+    # Defaults are left out when settings are handed on: "nothing was set" may be one of them.
+
     def __repr__(self) -> str:
         shown = (
             f"{name}={'...' if name in SECRET_SETTINGS else repr(getattr(self, name))}"

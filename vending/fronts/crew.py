@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 from asyncio.subprocess import Process
+from collections.abc import Sequence
 from contextlib import suppress
 
 from vending import config as settings
@@ -18,6 +19,8 @@ from vending.api import app, listener
 from vending.api.doors import Doors
 from vending.errors import Unavailable
 from vending.fronts.desk import Desk
+
+PROGRAM = (sys.executable, "-m", "vending.fronts")
 
 RESTART_SECONDS = (0.1, 5.0)
 """Before a front that died is started again: at once the first time, rarely if it keeps dying."""
@@ -41,7 +44,11 @@ class FrontsMissing(Unavailable):
 class Crew:
     """Some fronts and the desk they talk to. Made by `start`."""
 
-    def __init__(self, doors: Doors, reserved: socket.socket) -> None:
+    def __init__(
+        self, doors: Doors, reserved: socket.socket, *, program: Sequence[str], seconds: float
+    ) -> None:
+        self._program = program
+        self._seconds = seconds
         self._settings = doors.config.server
         self._reserved = reserved
         self.port: int = reserved.getsockname()[1]
@@ -60,7 +67,7 @@ class Crew:
             *(asyncio.create_task(self._keep(number)) for number in self._serving),
         ]
         try:
-            async with asyncio.timeout(START_SECONDS):
+            async with asyncio.timeout(self._seconds):
                 for serving in self._serving.values():
                     await serving.wait()
         except TimeoutError:
@@ -105,13 +112,17 @@ class Crew:
     async def _one_life(self, number: int) -> int:
         """Start a front, answer it until it ends, and return its exit code."""
         ours, theirs = socket.socketpair()
-        with theirs:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "vending.fronts",
-                stdin=theirs.fileno(), env=settings.without_settings(),
-                # Ctrl-C at the terminal is for the core, which then ends its fronts in order.
-                start_new_session=True,
-            )  # fmt: skip
+        try:
+            with theirs:
+                process = await asyncio.create_subprocess_exec(
+                    *self._program,
+                    stdin=theirs.fileno(), env=settings.without_settings(),
+                    # Ctrl-C at the terminal is for the core, which then ends its fronts in order.
+                    start_new_session=True,
+                )  # fmt: skip
+        except OSError:
+            ours.close()
+            raise
         self._processes[number] = process
         if self._stopping.is_set():
             _tell(process, signal.SIGTERM)
@@ -130,13 +141,17 @@ class Crew:
         self._log.info("a front serves", front=number, process=self._processes[number].pid)
 
 
-async def start(doors: Doors) -> Crew:
+async def start(
+    doors: Doors, *, program: Sequence[str] = PROGRAM, seconds: float = START_SECONDS
+) -> Crew:
     """Start the configured number of fronts on the server's port.
 
-    Raises ConfigInvalid for a bad address list, AddressUnusable, and FrontsMissing.
+    `program` is what a front runs, and has `seconds` to listen. Raises ConfigInvalid for a bad
+    address list, AddressUnusable, and FrontsMissing.
     """
     app.build(doors)
-    crew = Crew(doors, listener.reserve(doors.config.server))
+    reserved = listener.reserve(doors.config.server)
+    crew = Crew(doors, reserved, program=program, seconds=seconds)
     await crew.open()
     return crew
 

@@ -132,10 +132,10 @@ class Line:
         if not self.wire.full:
             self.wire.send(frame)
 
-    async def ask(self, make: Callable[[int], Call]) -> Answer:
-        """Send a call and return its answer.
+    async def ask(self, make: Callable[[int], Call], kind: type[T]) -> T:
+        """Send a call and return its answer, which is of a kind.
 
-        Raises the error the core raised, or CoreAway when there is no answer in time.
+        Raises the error the core raised, or CoreAway when there is no such answer in time.
         """
         if not self.wire.up or self.wire.full or len(self._calls) >= CALLS_MAX:
             raise CoreAway(calls=len(self._calls))
@@ -152,6 +152,8 @@ class Line:
             self._calls.pop(asked.number, None)
         if isinstance(answer, Failed):
             _raise(answer)
+        if not isinstance(answer, kind):
+            raise CoreAway(answer=type(answer).__name__)
         return answer
 
     def _heard(self, frame: FromCore) -> None:
@@ -177,6 +179,7 @@ class Line:
         self.lost.set()
         if not self._welcome.done():
             self._welcome.set_exception(CoreAway())
+            self._welcome.exception()
         for asked in list(self._calls.values()):
             _fail(asked, CoreAway())
 
@@ -191,12 +194,11 @@ class FarIntake:
         """Return when the core has a notice on disk; see `vending.payments.intake.Intake.store`."""
         try:
             found = await self._line.ask(
-                lambda call: Store(call, notice, product, received_at),
+                lambda call: Store(call, notice, product, received_at), Found
             )
         except CoreAway as fault:
             raise InboxUnavailable(operator=notice.operator, why=fault.code) from fault
-        answer = _expect(found, Found)
-        return TAKEN[answer.how](answer.payment_id)
+        return TAKEN[found.how](found.payment_id)
 
     async def quarantine(
         self,
@@ -210,14 +212,14 @@ class FarIntake:
     ) -> None:
         """Return when the core has kept bytes for a person."""
         try:
-            kept = await self._line.ask(
+            await self._line.ask(
                 lambda call: Quarantine(
                     call, operator, reason, payload, detail, transaction_id, received_at
-                )
+                ),
+                Kept,
             )
         except CoreAway as fault:
             raise InboxUnavailable(operator=operator, why=fault.code) from fault
-        _expect(kept, Kept)
 
 
 class FarSequencer:
@@ -253,16 +255,16 @@ class FarSequencer:
     async def sell(self, payment: Payment) -> Outcome:
         """Vend a payment that is not stored yet; the core gives it its number."""
         try:
-            sold = await self._line.ask(lambda call: Sell(call, payment))
+            sold = await self._line.ask(lambda call: Sell(call, payment), Sold)
         except CoreAway as fault:
             raise SaleUnavailable(why=fault.code) from fault
-        return _expect(sold, Sold).outcome
+        return sold.outcome
 
 
 async def page(line: Line) -> bytes:
     """Return the whole server's metrics, this front's latest included. Raises CoreAway."""
     count(line)
-    return _expect(await line.ask(AskPage), Page).text
+    return (await line.ask(AskPage, Page)).text
 
 
 def count(line: Line) -> None:
@@ -273,12 +275,6 @@ def count(line: Line) -> None:
 def serving(line: Line) -> None:
     """Tell the core that this front listens."""
     line.wire.send(Serving())
-
-
-def _expect(answer: Answer, kind: type[T]) -> T:
-    if not isinstance(answer, kind):
-        raise CoreAway(answer=type(answer).__name__)
-    return answer
 
 
 def _raise(failed: Failed) -> NoReturn:
