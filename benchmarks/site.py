@@ -115,7 +115,9 @@ class Site:
             await db.close()
 
     @asynccontextmanager
-    async def server(self, database: str, *, with_keys: bool = True) -> AsyncIterator[Server]:
+    async def server(
+        self, database: str, *, with_keys: bool = True, workers: int = 0
+    ) -> AsyncIterator[Server]:
         """Run `vending serve` on a database; without keys it takes money and vends nothing."""
         config = self.directory / f"{database}.toml"
         config.write_text(self._settings(database, with_keys=with_keys))
@@ -127,6 +129,7 @@ class Site:
         with log.open("ab") as output:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "vending", "serve", "--config", str(config),
+                "--workers", str(workers),
                 stdout=output, stderr=output, env=environment, start_new_session=True,
             )  # fmt: skip
         try:

@@ -3,6 +3,7 @@
 import asyncio
 import math
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 
 import pytest
 
@@ -59,6 +60,14 @@ async def test_a_notice_arrives_whole_and_comes_back_as_what_it_was_found_to_be(
 ) -> None:
     async with connected(answering(taken=taken)) as at:
         assert await store(at.line) == taken
+        assert at.till.heard == [(NOTICE, "prepaid", NOW)]
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+async def test_a_front_with_another_clock_is_corrected_by_the_core(hours: int) -> None:
+    async with connected(answering()) as at:
+        told = NOW + timedelta(hours=hours)
+        await FarIntake(at.line).store(NOTICE, product="prepaid", received_at=told)
         assert at.till.heard == [(NOTICE, "prepaid", NOW)]
 
 

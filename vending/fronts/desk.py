@@ -7,6 +7,7 @@ import asyncio
 import math
 import socket
 from collections.abc import Callable, Coroutine
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -44,6 +45,9 @@ STATE_SECONDS = 0.1
 
 CALLS_MAX = 25_000
 """Calls of one front in hand: more than an honest one makes, so that one that errs is cut off."""
+
+CLOCKS_APART = timedelta(seconds=10)
+"""Longer than any call is on its way; one machine's clocks are the same but for a setting back."""
 
 _HOW: dict[type[Taken], str] = {
     Stored: "stored",
@@ -160,7 +164,7 @@ class Seat:
     async def _store(self, asked: Store) -> None:
         try:
             taken = await self._doors.intake.store(
-                asked.notice, product=asked.product, received_at=asked.received_at
+                asked.notice, product=asked.product, received_at=self._at(asked.received_at)
             )
         except Exception as fault:  # noqa: BLE001 -- every call has an answer, and no yes by mistake
             self._fail(asked.call, fault, unforeseen=InboxUnavailable)
@@ -176,7 +180,7 @@ class Seat:
                 payload=asked.payload,
                 detail=asked.detail,
                 transaction_id=asked.transaction_id,
-                received_at=asked.received_at,
+                received_at=self._at(asked.received_at),
             )
         except Exception as fault:  # noqa: BLE001
             self._fail(asked.call, fault, unforeseen=InboxUnavailable)
@@ -184,13 +188,26 @@ class Seat:
         self.wire.send(Kept(asked.call))
 
     async def _sell(self, asked: Sell) -> None:
-        payment = replace(asked.payment, payment_id=self._doors.numbers.next())
+        payment = replace(
+            asked.payment,
+            payment_id=self._doors.numbers.next(),
+            received_at=self._at(asked.payment.received_at),
+        )
         try:
             outcome = await self._doors.sequencer.sell(payment)
         except Exception as fault:  # noqa: BLE001
             self._fail(asked.call, fault, unforeseen=SaleUnavailable)
             return
         self.wire.send(Sold(asked.call, outcome))
+
+    def _at(self, told: datetime) -> datetime:
+        """Return when something came: as the front says, or now where its clock is not ours.
+
+        A core whose machine was set back runs slowly until the time has come again; a front that
+        was started since does not know.
+        """
+        now = self._doors.clock()
+        return told if abs(now - told) <= CLOCKS_APART else now
 
     def _fail(self, call: int, fault: Exception, *, unforeseen: type[VendingError]) -> None:
         if not isinstance(fault, VendingError):

@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack
 from vending import collector, log
 from vending.api import app, listener
 from vending.api.doors import Doors
-from vending.clock import system_clock
+from vending.clock import RisingClock, system_clock
 from vending.config import Config, Server
 from vending.fronts import line as lines
 from vending.fronts.line import FarIntake, FarSequencer, Line
@@ -71,7 +71,7 @@ def doors(line: Line, config: Config, readers: Pool) -> Doors:
     """Return doors that lead through a line to the core."""
     return Doors(
         config=config,
-        clock=system_clock,
+        clock=RisingClock(system_clock),
         intake=FarIntake(line),
         readers=readers,
         numbers=Labels(),
