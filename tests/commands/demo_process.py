@@ -60,11 +60,12 @@ async def demo(home: Path, *options: str) -> AsyncIterator[DemoProcess]:
 
 @asynccontextmanager
 async def served(
-    settings: Path, environment: Mapping[str, str] | None = None
+    settings: Path, environment: Mapping[str, str] | None = None, *options: str
 ) -> AsyncIterator[DemoProcess]:
     """Start a server by a settings file; whatever is left of it at the end is killed."""
     told = {**os.environ, **(environment or {})}
-    async with _started(settings.parent, ("serve", "--config", str(settings)), told) as running:
+    command = ("serve", "--config", str(settings), *options)
+    async with _started(settings.parent, command, told) as running:
         yield running
 
 

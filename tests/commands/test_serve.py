@@ -14,6 +14,7 @@ from tests.commands.demo_process import ran, served
 from tests.commands.offices import PASSPHRASE, health, m_pesa, on, settings_file, url_of
 from tests.database import Database
 from tests.postgres.test_refusals import fill, small_disk
+from tests.processes import family
 from vending.postgres.account import account_for
 from vending.simulation.operator import Operator
 from vending.simulation.pay_bill import CustomerPayment
@@ -56,6 +57,27 @@ async def test_without_keys_money_is_taken_and_vended_once_the_keys_are_there(
         assert (status, ready["keys"], ready["tariffs"]) == (200, "loaded", "loaded")
         code, left = await running.interrupt()
     assert (code, left) == (0, [])
+
+
+async def test_front_processes_can_be_asked_for_on_the_command_line(
+    database: Database, tmp_path: Path
+) -> None:
+    settings = settings_file(tmp_path, database=on(database))
+    async with served(settings, PASSPHRASE, "--workers", "1") as running:
+        url = await url_of(running)
+        members = family(running.process.pid)
+        assert len(members) == 2
+        assert (await health(url))[1]["database"] == "up"
+        running.process.terminate()
+        assert await running.process.wait() == 0
+        assert not any(map(family, members))
+
+
+async def test_more_front_processes_than_there_may_be_are_refused(tmp_path: Path) -> None:
+    settings = settings_file(tmp_path, database="")
+    code, told = await ran("serve", "--config", settings, "--workers", "65")
+    assert code == 2
+    assert "64" in told
 
 
 async def test_a_busy_port_is_named(database: Database, tmp_path: Path) -> None:
