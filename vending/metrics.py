@@ -42,6 +42,9 @@ spool_damaged = Counter(
     "stima_spool_damaged", "Stretches of the spool that were no frame; look at any.", ("kind",)
 )
 spool_bytes = Gauge("stima_spool_bytes", "Bytes in the spool, not yet in the database.")
+spool_oldest_seconds = Gauge(
+    "stima_spool_oldest_seconds", "Age of the oldest payment that was spooled in this outage."
+)
 quarantined = Counter(
     "stima_quarantined", "Things put aside for a person; alarm when it moves.", ("reason",)
 )

@@ -317,8 +317,16 @@ async def test_leftovers_of_a_killed_server_are_replayed_at_the_next_start(
         desk.road.close()
         for notice in notices:
             assert await desk.store(notice) == Spooled()
-    async with a_desk(database, clock, tmp_path) as desk:
+    clock.advance(hours=2)
+    async with a_desk(database, clock, tmp_path, runs=False) as desk:
+        desk.road.close()
+        replaying = asyncio.create_task(desk.intake.run())
+        await desk.until(lambda: metrics.spool_oldest_seconds._value.get() == 7_200)
+        desk.road.reopen()
         await desk.caught_up()
+        await desk.until(lambda: metrics.spool_oldest_seconds._value.get() == 0)
+        desk.intake.stop()
+        await replaying
     assert await stored(db) == [one.transaction_id for one in notices]
 
 

@@ -11,6 +11,7 @@ which it enters the database: by those numbers a sweep on any server finds it if
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -91,6 +92,7 @@ class Intake:
         self._replayed = 0
         self._rest = REST_SECONDS[0]
         self._complained_at: datetime | None = None
+        self._oldest: datetime | None = None
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(_Notice | _Bytes).decode
         self._log = log.get("payments.intake")
@@ -175,6 +177,7 @@ class Intake:
         except TimeoutError as fault:
             raise self._refusal(operator, "slow") from fault
         metrics.spooled.labels(what).inc()
+        self._oldest = self._oldest or kept.received_at
         self._work.set()
 
     def _refusal(self, operator: str, why: str) -> InboxUnavailable:
@@ -210,16 +213,26 @@ class Intake:
                 "the spool cannot be replayed", fault=type(fault).__name__, detail=str(fault)
             )
         else:
+            self._tell_age()
             return
+        self._tell_age()
         self._rest = min(self._rest * 2, REST_SECONDS[1])
         try:
             await asyncio.wait_for(self._stop_asked.wait(), self._rest)
         except TimeoutError:
             return
 
+    def _tell_age(self) -> None:
+        if self._spool.empty:
+            self._oldest = None
+        age = self._clock() - self._oldest if self._oldest is not None else timedelta(0)
+        metrics.spool_oldest_seconds.set(max(0.0, age.total_seconds()))
+
     async def _replay(self) -> None:
         if self._segment is None:
             self._segment, self._replayed = await self._spool.oldest(), 0
+            if self._segment is not None and self._oldest is None:
+                self._oldest = self._first_received(self._segment)
         if self._segment is None:
             await self._inbox.probe()
             self._turn_back()
@@ -233,6 +246,14 @@ class Intake:
         if self._replayed == len(entries):
             await self._spool.discard(self._segment)
             self._segment = None
+
+    def _first_received(self, segment: Segment) -> datetime | None:
+        """Return when the first of a segment that a former process left was received."""
+        for entry in segment.entries:
+            if not isinstance(entry, Damage):
+                with suppress(msgspec.DecodeError, ValueError):
+                    return self._decode(entry).received_at
+        return None
 
     async def _replay_some(self, entries: Sequence[bytes | Damage], segment: str) -> None:
         """Return when each of these entries is in the database. Raises InboxUnavailable."""
