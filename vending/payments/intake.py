@@ -252,7 +252,8 @@ class Intake:
         for entry in segment.entries:
             if not isinstance(entry, Damage):
                 with suppress(msgspec.DecodeError, ValueError):
-                    return self._decode(entry).received_at
+                    first: _Notice | _Bytes = self._decode(entry)
+                    return first.received_at
         return None
 
     async def _replay_some(self, entries: Sequence[bytes | Damage], segment: str) -> None:
