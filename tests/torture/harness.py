@@ -22,7 +22,7 @@ from vending.simulation.meter import Street
 from vending.simulation.operator import Line, Operator
 from vending.simulation.pay_bill import PayerShown
 
-RECOVERY_SECONDS = 20
+RECOVERY_SECONDS = 60
 SETTLE_SECONDS = 90
 LOOK_EVERY = 10
 """Cycles between two looks at every outcome and every phone."""
