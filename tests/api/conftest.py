@@ -3,7 +3,7 @@
 import asyncio
 import json
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,11 +13,14 @@ from typing import Any
 import aiohttp
 import msgspec
 import pytest
+from structlog.testing import capture_logs
+from structlog.types import EventDict
 
 from tests.conftest import SettableClock
 from tests.database import Database
-from vending.api import app, listener
+from vending.api import app, listener, problems
 from vending.api.doors import Doors
+from vending.api.lines import LineLimit
 from vending.api.listener import Listener
 from vending.clock import Clock
 from vending.config import Config
@@ -299,3 +302,11 @@ def paid(**changes: Any) -> dict[str, Any]:
         **changes,
     }
     return {name: value for name, value in members.items() if value is not None}
+
+
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[EventDict]]:
+    """Yield the log lines of a test, which has the whole second's allowance still to spend."""
+    monkeypatch.setattr(problems, "_lines", LineLimit())
+    with capture_logs() as captured:
+        yield captured

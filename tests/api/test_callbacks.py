@@ -2,13 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from tests.api.conftest import (
@@ -37,12 +35,6 @@ select (select count(*) from payment) as payments,
        (select count(*) from quarantine) as quarantined,
        (select count(*) from outcome) as outcomes
 """
-
-
-@pytest.fixture
-def lines() -> Iterator[list[EventDict]]:
-    with capture_logs() as captured:
-        yield captured
 
 
 async def rows(db: Connection) -> tuple[int, int, int]:

@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from tests.api.conftest import SECRET, NoticingClock, Serve, Served, paid
@@ -23,12 +22,6 @@ from vending.postgres.pool import Connection
 CONFIRM = f"POST /op/saf/{SECRET}/v2/confirm HTTP/1.1\r\nHost: x\r\n"
 LIVE = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
 SOON = {"request_seconds": 1}
-
-
-@pytest.fixture
-def lines() -> Iterator[list[EventDict]]:
-    with capture_logs() as captured:
-        yield captured
 
 
 class Raw:

@@ -1,14 +1,12 @@
 """The one map from errors to answers."""
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import asyncpg
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
-from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from vending import metrics
@@ -22,12 +20,6 @@ from vending.meters.meter import MeterUnknown
 from vending.payments.inbox import InboxUnavailable
 from vending.payments.payment import NoticeConflicts, NoticeMalformed, StatusChangeIllegal
 from vending.postgres.pool import CommitUnknown
-
-
-@pytest.fixture
-def lines() -> Iterator[list[EventDict]]:
-    with capture_logs() as captured:
-        yield captured
 
 
 async def answered(
