@@ -410,7 +410,8 @@ async def test_the_sweep_leaves_quarantined_payments_to_people(yard: Yard) -> No
         assert outcome.payment_id == free.payment_id
         await yard.db.execute("update quarantine set resolved_at = now(), resolved_by = 'Achieng'")
         yard.clock.advance(minutes=6)  # the occasional look reaches further back
-        (outcome,) = await lane.decided(1)
+        while outcome.payment_id == free.payment_id:  # a sweep that had read before its decision
+            (outcome,) = await lane.decided(1)
     assert outcome.payment_id == held.payment_id
 
 

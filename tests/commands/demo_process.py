@@ -101,10 +101,12 @@ async def ended(
 ) -> tuple[int, str]:
     """Run any program to its end; return its exit code and all it printed."""
     process = await asyncio.create_subprocess_exec(
-        *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT, env={**os.environ, **(environment or {})},
+        # A short program may be gone before an empty line could be typed to it.
+        *command, stdin=asyncio.subprocess.PIPE if typed else asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        env={**os.environ, **(environment or {})},
     )  # fmt: skip
     async with asyncio.timeout(START_SECONDS_MAX):
-        told, _ = await process.communicate(typed)
+        told, _ = await process.communicate(typed or None)
     assert process.returncode is not None
     return process.returncode, told.decode()
