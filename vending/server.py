@@ -145,7 +145,7 @@ async def running(
     """
     clock = RisingClock(clock)
     async with AsyncExitStack() as stack:
-        kept = stack.enter_context(
+        kept = await stack.enter_async_context(
             spool.opened(Path(config.intake.spool_dir), bytes_max=config.intake.spool_bytes_max)
         )
         base = await stack.enter_async_context(database.opened(config.database, on_line=on_line))

@@ -204,7 +204,9 @@ def serve(database: Database, clock: SettableClock, tmp_path: Path) -> Serve:
                 pool.create(readers_dsn or database.dsn, size=config.database.readers)
             )
             spool_dir = tmp_path / (spool_name or secrets.token_hex(8))
-            kept = stack.enter_context(spool.opened(spool_dir, bytes_max=spool_bytes_max))
+            kept = await stack.enter_async_context(
+                spool.opened(spool_dir, bytes_max=spool_bytes_max)
+            )
             inbox, intake = _intake(config, writer, numbers, kept, stored, now=now)
             doors = Doors(
                 config=config,

@@ -138,7 +138,7 @@ async def a_desk(
     inbox = Inbox(
         writer, numbers=Numbers(clock, node=1), on_stored=handed.extend, patience=patience
     )
-    with spool.opened(directory, bytes_max=bytes_max) as kept:
+    async with spool.opened(directory, bytes_max=bytes_max) as kept:
         intake = Intake(inbox, kept, clock=clock, patience=patience)
         tasks = [asyncio.create_task(inbox.run())]
         if runs:

@@ -6,8 +6,8 @@ import random
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -19,11 +19,23 @@ from vending.payments.spool import Spool, SpoolBusy, SpoolUnavailable, SpoolUnus
 MEGABYTE = 1_000_000
 
 
-@contextmanager
-def a_spool(
+HOLDER = """
+import asyncio, sys; from pathlib import Path; from vending.payments import spool
+async def main():
+    async with spool.opened(Path(sys.argv[1]), bytes_max=1, patience=0):
+        print("held", flush=True)
+        sys.stdin.read()
+asyncio.run(main())
+"""
+
+
+@asynccontextmanager
+async def a_spool(
     directory: Path, *, bytes_max: int = MEGABYTE, segment_bytes: int = MEGABYTE
-) -> Iterator[Spool]:
-    with spool.opened(directory, bytes_max=bytes_max, segment_bytes=segment_bytes) as opened:
+) -> AsyncIterator[Spool]:
+    async with spool.opened(
+        directory, bytes_max=bytes_max, segment_bytes=segment_bytes, patience=0
+    ) as opened:
         yield opened
 
 
@@ -42,7 +54,7 @@ def payloads(count: int) -> list[bytes]:
 
 async def test_what_is_appended_comes_back_in_order_and_then_is_gone(tmp_path: Path) -> None:
     sent = payloads(50)
-    with a_spool(tmp_path) as kept:
+    async with a_spool(tmp_path) as kept:
         await asyncio.gather(*map(kept.append, sent))
         assert kept.size == sum(len(segment.frame(one)) for one in sent)
         assert await drained(kept) == sent
@@ -61,17 +73,17 @@ async def test_callers_share_a_write(tmp_path: Path, monkeypatch: pytest.MonkeyP
         sync(descriptor)
 
     monkeypatch.setattr(os, "fdatasync", counted)
-    with a_spool(tmp_path) as kept:
+    async with a_spool(tmp_path) as kept:
         await asyncio.gather(*map(kept.append, payloads(500)))
         await kept.close()
     assert len(syncs) <= 2
 
 
 async def test_what_a_dead_process_left_comes_back_before_what_is_new(tmp_path: Path) -> None:
-    with a_spool(tmp_path) as kept:
+    async with a_spool(tmp_path) as kept:
         await kept.append(b"before")
     # Nothing was closed: a killed process closes nothing either.
-    with a_spool(tmp_path) as kept:
+    async with a_spool(tmp_path) as kept:
         await kept.append(b"after")
         assert await drained(kept) == [b"before", b"after"]
         await kept.close()
@@ -79,7 +91,7 @@ async def test_what_a_dead_process_left_comes_back_before_what_is_new(tmp_path: 
 
 async def test_a_large_backlog_is_many_segments(tmp_path: Path) -> None:
     sent = payloads(40)
-    with a_spool(tmp_path, segment_bytes=1_000) as kept:
+    async with a_spool(tmp_path, segment_bytes=1_000) as kept:
         for one in sent:
             await kept.append(one)
         assert len(list(tmp_path.glob(f"*{SUFFIX}"))) > 3
@@ -88,30 +100,51 @@ async def test_a_large_backlog_is_many_segments(tmp_path: Path) -> None:
 
 
 async def test_a_spool_is_one_process_own(tmp_path: Path) -> None:
-    with a_spool(tmp_path):
-        with pytest.raises(SpoolBusy), a_spool(tmp_path):
-            pass
-        code = (
-            "import sys; from pathlib import Path; from vending.payments import spool\n"
-            "with spool.opened(Path(sys.argv[1]), bytes_max=1): pass"
-        )
+    async with a_spool(tmp_path):
+        with pytest.raises(SpoolBusy):
+            async with a_spool(tmp_path):
+                pass
         other = subprocess.run(
-            [sys.executable, "-c", code, str(tmp_path)], capture_output=True, check=False
-        )
+            [sys.executable, "-c", HOLDER, str(tmp_path)],
+            input=b"", capture_output=True, check=False,
+        )  # fmt: skip
     assert b"SpoolBusy" in other.stderr
+
+
+async def test_a_starting_process_waits_for_a_killed_one_to_be_gone(tmp_path: Path) -> None:
+    holder = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", HOLDER, str(tmp_path),
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert holder.stdout is not None
+    assert await holder.stdout.readline() == b"held\n"
+
+    async def start() -> None:
+        async with spool.opened(tmp_path, bytes_max=MEGABYTE, patience=60) as kept:
+            await kept.append(b"new")
+            await kept.close()
+
+    starting = asyncio.create_task(start())
+    await asyncio.sleep(0)  # it has tried once by now
+    assert not starting.done()
+    holder.kill()
+    await starting
+    await holder.wait()
 
 
 async def test_a_directory_that_cannot_be_is_said_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a directory")
-    with pytest.raises(SpoolUnusable), a_spool(tmp_path / "file" / "spool"):
-        pass
+    with pytest.raises(SpoolUnusable):
+        async with a_spool(tmp_path / "file" / "spool"):
+            pass
     (tmp_path / f"name{SUFFIX}").write_text("not a number")
-    with pytest.raises(SpoolUnusable), a_spool(tmp_path):
-        pass
+    with pytest.raises(SpoolUnusable):
+        async with a_spool(tmp_path):
+            pass
 
 
 async def test_a_full_spool_refuses_and_takes_again_when_it_is_emptied(tmp_path: Path) -> None:
-    with a_spool(tmp_path, bytes_max=1_000) as kept:
+    async with a_spool(tmp_path, bytes_max=1_000) as kept:
         results = await asyncio.gather(
             *(kept.append(b"x" * 84) for _ in range(15)), return_exceptions=True
         )
@@ -126,7 +159,7 @@ async def test_a_full_spool_refuses_and_takes_again_when_it_is_emptied(tmp_path:
 async def test_a_full_disk_refuses_and_what_was_acknowledged_stays(tmp_path: Path) -> None:
     """A limit on the size of files makes the kernel refuse in the middle of a write."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    with a_spool(tmp_path) as kept:
+    async with a_spool(tmp_path) as kept:
         await kept.append(b"acknowledged")
         resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, before[1]))
         try:
@@ -146,7 +179,7 @@ async def test_a_disk_that_does_not_sync_acknowledges_nothing(
     def broken(_descriptor: int) -> None:
         raise OSError(5, "Input/output error")
 
-    with a_spool(tmp_path) as kept:
+    async with a_spool(tmp_path) as kept:
         await kept.append(b"acknowledged")
         with monkeypatch.context() as patched:
             patched.setattr(os, "fdatasync", broken)
@@ -163,18 +196,18 @@ async def test_a_disk_that_does_not_sync_acknowledges_nothing(
 
 
 async def test_a_closed_spool_takes_nothing(tmp_path: Path) -> None:
-    with a_spool(tmp_path) as kept:
+    async with a_spool(tmp_path) as kept:
         await kept.append(b"kept")
         await kept.close()
         with pytest.raises(SpoolUnavailable):
             await kept.append(b"too late")
-    with a_spool(tmp_path) as kept:
+    async with a_spool(tmp_path) as kept:
         assert await drained(kept) == [b"kept"]
         await kept.close()
 
 
 async def test_a_caller_that_goes_away_leaves_its_payload(tmp_path: Path) -> None:
-    with a_spool(tmp_path) as kept:
+    async with a_spool(tmp_path) as kept:
         gone = asyncio.create_task(kept.append(b"gone"))
         await asyncio.sleep(0)
         gone.cancel()
@@ -185,7 +218,7 @@ async def test_a_caller_that_goes_away_leaves_its_payload(tmp_path: Path) -> Non
 
 async def test_an_unreadable_segment_stays_and_the_next_is_read(tmp_path: Path) -> None:
     (tmp_path / f"{1:020d}{SUFFIX}").mkdir()  # reading it fails, as on a broken disk
-    with a_spool(tmp_path) as kept:
+    async with a_spool(tmp_path) as kept:
         await kept.append(b"next")
         assert await drained(kept) == [b"next"]
         await kept.close()

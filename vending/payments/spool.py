@@ -12,9 +12,9 @@ import errno
 import fcntl
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -29,6 +29,11 @@ SEGMENT_BYTES = 8 * 1024 * 1024
 
 ROUND_MAX = 1_000
 """Frames in one write: at a kilobyte each a disk takes it in milliseconds."""
+
+LOCK_SECONDS = 10.0
+"""How long a starting server waits for the one before it to be gone."""
+
+_LOCK_AGAIN_SECONDS = 0.05
 
 WAITING_MAX = 20_000
 """Callers waiting for the disk: what an inbox may hold too, so that neither is the narrower."""
@@ -224,15 +229,21 @@ class Spool:
                 os.close(now.descriptor)
 
 
-@contextmanager
-def opened(
-    directory: Path, *, bytes_max: int, segment_bytes: int = SEGMENT_BYTES
-) -> Iterator[Spool]:
+@asynccontextmanager
+async def opened(
+    directory: Path,
+    *,
+    bytes_max: int,
+    segment_bytes: int = SEGMENT_BYTES,
+    patience: float = LOCK_SECONDS,
+) -> AsyncIterator[Spool]:
     """Yield the spool of a directory, held against every other process.
 
-    Raises SpoolBusy and SpoolUnusable. Its user closes it; the lock ends with the block.
+    Waits up to `patience` seconds for another process to let go of it. Raises SpoolBusy and
+    SpoolUnusable. Its user closes it; the lock ends with the block.
     """
-    with _locked(directory):
+    with _lock_file(directory) as lock:
+        await _locked(lock, directory, patience)
         try:
             spool = Spool(directory, bytes_max=bytes_max, segment_bytes=segment_bytes)
         except (OSError, ValueError) as fault:
@@ -240,16 +251,25 @@ def opened(
         yield spool
 
 
-@contextmanager
-def _locked(directory: Path) -> Iterator[None]:
+def _lock_file(directory: Path) -> TextIO:
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock: TextIO = (directory / "lock").open("w")
+        return (directory / "lock").open("w")
     except OSError as fault:
         raise SpoolUnusable(directory=str(directory), fault=str(fault)) from fault
-    with lock:
+
+
+async def _locked(lock: TextIO, directory: Path, patience: float) -> None:
+    """Take the lock; a killed process holds it until the last of its threads is back from the disk.
+
+    Whoever starts the next one sees the killed one as ended before that.
+    """
+    for left in reversed(range(1 + round(patience / _LOCK_AGAIN_SECONDS))):
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as fault:
-            raise SpoolBusy(directory=str(directory)) from fault
-        yield
+            if not left:
+                raise SpoolBusy(directory=str(directory)) from fault
+            await asyncio.sleep(_LOCK_AGAIN_SECONDS)
+        else:
+            return
