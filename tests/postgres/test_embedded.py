@@ -224,6 +224,36 @@ async def test_a_pid_file_whose_number_belongs_to_another_program_is_cleared(
     assert "another program" in lines[0]
 
 
+async def test_a_socket_that_a_killed_postgresql_still_holds_is_waited_for(
+    settings: EmbeddedSettings,
+) -> None:
+    async with running(settings):
+        claim = (settings.data_dir / "postmaster.pid").read_text().splitlines()
+        owner = settings.data_dir.stat()
+    leaving = subprocess.Popen(
+        ["/bin/sleep", "100"],
+        user=owner.st_uid if os.geteuid() == 0 else None,
+    )
+    lock = Path(claim[4]) / ".s.PGSQL.5432.lock"
+    lock.write_text("\n".join([str(leaving.pid), *claim[1:5]]) + "\n")
+    os.chown(lock, owner.st_uid, owner.st_gid)
+    lines: list[str] = []
+
+    def told(line: str) -> None:
+        lines.append(line)
+        if "already exists" in line:
+            leaving.kill()
+            leaving.wait()
+
+    try:
+        async with running(settings, on_line=told) as dsn:
+            assert await ask(dsn, "select 1") == 1
+    finally:
+        leaving.kill()
+        leaving.wait()
+    assert any('.lock" already exists' in line for line in lines)
+
+
 async def test_a_pid_file_of_a_dead_process_is_no_hindrance(settings: EmbeddedSettings) -> None:
     async with running(settings):
         claim = (settings.data_dir / "postmaster.pid").read_text()

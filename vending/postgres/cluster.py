@@ -43,6 +43,8 @@ _TRY_AGAIN = (
     "pre-existing shared memory",
     # A server that was killed while it started PostgreSQL left it starting: it is taken over.
     'lock file "postmaster.pid" already exists',
+    # A killed postmaster is not yet collected; the directory of the socket is ours alone.
+    '.lock" already exists',
 )
 
 
