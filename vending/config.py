@@ -74,6 +74,10 @@ class Server(_Section, frozen=True, kw_only=True):
     connections_max: Annotated[
         int, Meta(ge=8, description="Open connections; more wait in the listen queue.")
     ] = 4_096
+    express: Annotated[
+        bool,
+        _say("Read plain confirmations and direct sales without the HTTP framework."),
+    ] = True
     workers: Annotated[
         int,
         Meta(

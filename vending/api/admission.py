@@ -24,7 +24,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from vending import metrics
 from vending.api.doors import SequencerView
-from vending.api.listener import Guard
+from vending.api.guard import Guard
 from vending.api.shares import Shares
 from vending.errors import Rejected, Unavailable
 

@@ -7,10 +7,15 @@ import random
 import secrets
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
-from vending.api import admission, callbacks, health, problems, reports, sales, ussd
+from vending.api import admission, callbacks, health, problems, reports, ussd
 from vending.api.admission import Admission
+from vending.api.callbacks import Confirmations
+from vending.api.calls import Express, call_of, response_of
 from vending.api.doors import DOORS, Doors
+from vending.api.express import WAY, Way
+from vending.api.sales import Sales
 
 
 def build(doors: Doors) -> web.Application:
@@ -26,8 +31,26 @@ def build(doors: Doors) -> web.Application:
         chance=random.Random(secrets.randbits(64)),  # noqa: S311 -- jitter, not a secret
     )
     app.cleanup_ctx.append(gate.watch)
-    for unshed in (callbacks, health):
-        app.add_routes(unshed.routes(doors))
-    for shed in (reports, sales, ussd):
+    for plain in (callbacks, health):
+        app.add_routes(plain.routes(doors))
+    for shed in (reports, ussd):
         app.add_routes(shed.routes(doors, gate))
+    expresses = (Confirmations(doors), Sales(doors, gate))
+    app.add_routes([web.post(one.route, _by_framework(one)) for one in expresses])
+    if doors.config.server.express:
+        app[WAY] = Way(
+            expresses, body_bytes_max=doors.config.server.body_bytes_max, told=problems.told
+        )
     return app
+
+
+def _by_framework(express: Express) -> Handler:
+    """Return aiohttp's handler of an address that may also be asked the short way."""
+
+    async def handle(request: web.Request) -> web.Response:
+        call = call_of(request)
+        express.admit(call)
+        body = await admission.read_body(request)
+        return response_of(await express.answer(call, body))
+
+    return handle

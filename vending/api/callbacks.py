@@ -9,6 +9,7 @@ Daraja forbids some words in registered addresses, its own brand among them: hen
 
 import asyncio
 import functools
+import re
 from collections.abc import Coroutine
 from typing import Final
 
@@ -18,6 +19,7 @@ from prometheus_client import Counter
 
 from vending import log, metrics
 from vending.api import admission, problems
+from vending.api.calls import JSON, Call, Reply, call_of
 from vending.api.deadline import in_time
 from vending.api.doors import Doors
 from vending.api.lines import LineLimit
@@ -48,71 +50,58 @@ _ANSWER_OF: Final[dict[type[Taken], str]] = {
 _BLINDING = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
 """What a look-up raises when the database is away; TimeoutError is an OSError."""
 
+_ACKNOWLEDGED: Final = Reply(status=200, body=mpesa.confirmation_reply())
+
 _log = log.get("api.callbacks")
 
 
 def routes(doors: Doors) -> list[web.RouteDef]:
-    """Return the callback routes of every operator."""
-    calls = MpesaCalls(doors)
-    return [
-        web.post(CONFIRM_PATH, calls.confirm),
-        web.post(CHECK_PATH, calls.check),
-    ]
+    """Return the callback routes that are not an express."""
+    return [web.post(CHECK_PATH, Validations(doors).check)]
 
 
-class MpesaCalls:
-    """Answers M-PESA's calls; v1 and v2 differ only in what they show of the payer."""
+class _Source:
+    """Who may call: an operator's address, and whoever has its secret."""
 
     def __init__(self, doors: Doors) -> None:
-        self._doors = doors
-        self._settings = doors.config.mpesa
+        self._secret = doors.config.mpesa.secret
         self._allowed = Networks(
-            self._settings.allowed_addresses, setting="mpesa.allowed_addresses"
+            doors.config.mpesa.allowed_addresses, setting="mpesa.allowed_addresses"
         )
         self._proxies = Networks(
             doors.config.server.trusted_proxies, setting="server.trusted_proxies"
         )
-        self._check_seconds = metrics.callback_seconds.labels(mpesa.OPERATOR, "check")
-        self._confirm_seconds = metrics.callback_seconds.labels(mpesa.OPERATOR, "confirm")
-        self._lines = LineLimit()
 
-    async def check(self, request: web.Request) -> web.Response:
-        """Answer a validation, with HTTP 200 whatever the answer is.
+    def require(self, call: Call) -> None:
+        """Raise SourceForbidden or PathUnknown for anybody else."""
+        # The address first: from anywhere else, a right secret looks like a wrong one.
+        require_source(call, allowed=self._allowed, proxies=self._proxies)
+        require_secret(call.secret, expected=self._secret)
 
-        A body that is no JSON object gets a 400 problem; one with a wrong member gets the
-        operator's own code for it.
-        """
-        self._authenticate(request)
-        with self._check_seconds.time():
-            body = await admission.read_body(request)
-            try:
-                asked = mpesa.validation(body)
-            except NoticeMalformed as malformed:
-                refusal = mpesa.refusal_of(malformed)
-                if refusal is None:
-                    _count("check", "malformed")
-                    return problems.answer(malformed, route=CHECK_PATH, money_state=MoneyState.NONE)
-                self._lines.write(
-                    _log.warning, "a validation was refused unread", **malformed.facts
-                )
-                code, counted = refusal, f"malformed_{refusal.value}"
-            else:
-                code, counted = await self._judge(asked)
-            _count("check", counted)
-            return _json(
-                mpesa.validation_reply(code, third_party_id=str(self._doors.numbers.next()))
-            )
 
-    async def confirm(self, request: web.Request) -> web.Response:
+class Confirmations:
+    """Takes M-PESA's confirmations; v1 and v2 differ only in what they show of the payer."""
+
+    route = CONFIRM_PATH
+    path = re.compile(rb"/op/saf/([^/?]+)/v[12]/confirm")
+
+    def __init__(self, doors: Doors) -> None:
+        self._doors = doors
+        self._source = _Source(doors)
+        self._seconds = metrics.callback_seconds.labels(mpesa.OPERATOR, "confirm")
+
+    def admit(self, call: Call) -> None:
+        """Let the operator in; it is never too much."""
+        self._source.require(call)
+
+    async def answer(self, _call: Call, body: bytes) -> Reply:
         """Store a confirmation and acknowledge it.
 
         New, repeated and conflicting notices get the same bytes: the operator could do nothing
         with a difference. The inbox has quarantined and reported a conflict by then, or will when
         the spool is replayed.
         """
-        self._authenticate(request)
-        with self._confirm_seconds.time():
-            body = await admission.read_body(request)
+        with self._seconds.time():
             received_at = self._doors.clock()
             try:
                 notice = mpesa.notice(body)
@@ -129,14 +118,9 @@ class MpesaCalls:
                 _count("confirm", "unavailable")
                 raise
             _count("confirm", _ANSWER_OF[type(taken)])
-            return _json(mpesa.confirmation_reply())
+            return _ACKNOWLEDGED
 
-    def _authenticate(self, request: web.Request) -> None:
-        # The address first: from anywhere else, a right secret looks like a wrong one.
-        require_source(request, allowed=self._allowed, proxies=self._proxies)
-        require_secret(request.match_info["secret"], expected=self._settings.secret)
-
-    async def _put_aside(self, body: bytes, malformed: NoticeMalformed) -> web.Response:
+    async def _put_aside(self, body: bytes, malformed: NoticeMalformed) -> Reply:
         kept = self._doors.intake.quarantine(
             operator=mpesa.OPERATOR,
             reason=MALFORMED_REASON,
@@ -152,7 +136,46 @@ class MpesaCalls:
             _count("confirm", "unavailable")
             raise
         _count("confirm", "malformed")
-        return problems.answer(malformed, route=CONFIRM_PATH, money_state=MoneyState.HELD)
+        return problems.reply(malformed, route=CONFIRM_PATH, money_state=MoneyState.HELD)
+
+
+class Validations:
+    """Answers M-PESA's question whether a payment may go ahead."""
+
+    def __init__(self, doors: Doors) -> None:
+        self._doors = doors
+        self._settings = doors.config.mpesa
+        self._source = _Source(doors)
+        self._seconds = metrics.callback_seconds.labels(mpesa.OPERATOR, "check")
+        self._lines = LineLimit()
+
+    async def check(self, request: web.Request) -> web.Response:
+        """Answer a validation, with HTTP 200 whatever the answer is.
+
+        A body that is no JSON object gets a 400 problem; one with a wrong member gets the
+        operator's own code for it.
+        """
+        self._source.require(call_of(request))
+        with self._seconds.time():
+            body = await admission.read_body(request)
+            try:
+                asked = mpesa.validation(body)
+            except NoticeMalformed as malformed:
+                refusal = mpesa.refusal_of(malformed)
+                if refusal is None:
+                    _count("check", "malformed")
+                    return problems.answer(malformed, route=CHECK_PATH, money_state=MoneyState.NONE)
+                self._lines.write(
+                    _log.warning, "a validation was refused unread", **malformed.facts
+                )
+                code, counted = refusal, f"malformed_{refusal.value}"
+            else:
+                code, counted = await self._judge(asked)
+            _count("check", counted)
+            return web.Response(
+                body=mpesa.validation_reply(code, third_party_id=str(self._doors.numbers.next())),
+                content_type=JSON,
+            )
 
     async def _judge(self, asked: ValidationRequest) -> tuple[ValidationCode, str]:
         """Return the answer to a validation, and what it counts as.
@@ -221,7 +244,3 @@ def _count(call: str, found: str) -> None:
 def _counter(call: str, found: str) -> Counter:
     """Return the counter of one answer: finding it anew costs as much as a look at the body."""
     return metrics.callbacks.labels(mpesa.OPERATOR, call, found)
-
-
-def _json(body: bytes) -> web.Response:
-    return web.Response(body=body, content_type="application/json")

@@ -2,7 +2,7 @@
 
 aiohttp answers whole requests well, but lets a connection that sends half of one stay for an
 hour, and sets no bound to how many there are. So each connection gets a `Guard` between socket
-and aiohttp, which only notes times, and one sweep a second closes those that have overstayed.
+and aiohttp, which notes times, and one sweep a second closes those that have overstayed.
 Accepting stops while the house is full: the kernel's queue holds who comes next.
 """
 
@@ -12,12 +12,13 @@ import errno
 import logging
 import resource
 import socket
-from enum import Enum, auto
-from typing import Final, cast
+from typing import Final
 
 from aiohttp import web
 
 from vending import log
+from vending.api.express import WAY
+from vending.api.guard import TIMED_OUT, Guard, State
 from vending.api.lines import LineLimit
 from vending.config import Server
 from vending.errors import Rejected
@@ -39,15 +40,15 @@ HEADER_BYTES_MAX: Final = 8_190
 HEADERS_MAX: Final = 64
 """Each header line and their number. Operators and proxies send about ten short ones."""
 
+_NEVER_SECONDS = 1e9
+"""Idle connections are the sweep's to close: aiohttp does not see what a guard answers itself."""
+
 _UNREAD_MILLISECONDS = 30_000
 _BACKLOG = 1_024
 _ACCEPTS_AT_ONCE = 128
 _PAUSE_SECONDS = 0.5
 _SWEEP_SECONDS = 1.0
 _OUT_OF_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-_TIMED_OUT = (
-    b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-)  # fmt: skip
 
 _log = log.get("api.listener")
 
@@ -60,71 +61,6 @@ class AddressUnusable(Rejected):
     """
 
     code = "address_unusable"
-
-
-class _State(Enum):
-    SENDING = auto()
-    ANSWERING = auto()
-    IDLE = auto()
-
-
-class Guard(asyncio.Protocol):
-    """Stands between a socket and aiohttp's protocol and notes what the client is doing since when.
-
-    A fresh connection counts as sending: it opened to ask something.
-    """
-
-    __slots__ = ("_ahead", "_inner", "_listener", "_now", "since", "state", "transport")
-
-    def __init__(self, inner: asyncio.Protocol, listener: "Listener") -> None:
-        self._inner = inner
-        self._listener = listener
-        self._now = asyncio.get_running_loop().time
-        self._ahead = False
-        self.transport: asyncio.Transport | None = None
-        self.state = _State.SENDING
-        self.since = self._now()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Let aiohttp begin."""
-        self.transport = cast(asyncio.Transport, transport)
-        self._inner.connection_made(transport)
-
-    def data_received(self, data: bytes) -> None:
-        """Note a request's first bytes, and pass them on."""
-        if self.state is _State.IDLE:
-            self.state, self.since = _State.SENDING, self._now()
-        elif self.state is _State.ANSWERING:
-            self._ahead = True
-        self._inner.data_received(data)
-
-    def request_received(self) -> None:
-        """Note that a request is here whole: from now on it is we who are slow."""
-        self.state, self._ahead = _State.ANSWERING, False
-
-    def answered(self, *, body_pending: bool) -> None:
-        """Note that a request has its answer; with its body pending it still counts as sending."""
-        if body_pending:
-            return
-        self.state = _State.SENDING if self._ahead else _State.IDLE
-        self.since = self._now()
-
-    def eof_received(self) -> bool | None:
-        """Pass on that the client sends no more."""
-        return self._inner.eof_received()
-
-    def pause_writing(self) -> None:
-        """Pass on that the client reads slowly."""
-        self._inner.pause_writing()
-
-    def resume_writing(self) -> None:
-        """Pass on that the client reads again."""
-        self._inner.resume_writing()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Tell aiohttp, and make room."""
-        self._inner.connection_lost(exc)
-        self._listener.left(self)
 
 
 class Listener:
@@ -151,6 +87,7 @@ class Listener:
         self._closed = False
         self._emptied = asyncio.Event()
         self._lines = LineLimit()
+        self._way = runner.app.get(WAY)
         self._sweeper = asyncio.create_task(self._sweep_for_ever())
         self.resume()
 
@@ -166,12 +103,19 @@ class Listener:
         self._socket.close()
         self._sweeper.cancel()
         await asyncio.gather(self._sweeper, *self._arriving, return_exceptions=True)
+        await self._answered()
         await self._runner.cleanup()
         for guard in list(self._guards):
-            _end(guard, farewell=b"")
+            guard.end(farewell=b"")
         # A transport tells that it is closed in the loop's next turns, and leaks if there are none.
         if self._guards:
             await self._emptied.wait()
+
+    async def _answered(self) -> None:
+        """Wait for what the guards answer by themselves; aiohttp waits for its own."""
+        answering = [guard.answering for guard in self._guards if guard.answering is not None]
+        if answering:
+            await asyncio.wait(answering, timeout=self._settings.drain_seconds)
 
     def resume(self) -> None:
         """Accept again, if there is room."""
@@ -231,7 +175,7 @@ class Listener:
     def _guarded(self) -> Guard:
         server = self._runner.server
         assert server is not None  # noqa: S101 - `listen` has set the runner up
-        return Guard(server(), self)
+        return Guard(server, way=self._way, left=self.left)
 
     async def _sweep_for_ever(self) -> None:
         while True:
@@ -244,11 +188,11 @@ class Listener:
         cut_off = 0
         for guard in list(self._guards):
             waited = now - guard.since
-            if guard.state is _State.SENDING and waited > self._settings.request_seconds:
+            if guard.state is State.SENDING and waited > self._settings.request_seconds:
                 cut_off += 1
-                _end(guard, farewell=_TIMED_OUT)
-            elif guard.state is _State.IDLE and waited > idle_max:
-                _end(guard, farewell=b"")
+                guard.end(farewell=TIMED_OUT)
+            elif guard.state is State.IDLE and waited > idle_max:
+                guard.end(farewell=b"")
         if cut_off:
             self._lines.write(_log.warning, "unfinished requests were cut off", number=cut_off)
 
@@ -260,19 +204,6 @@ def _descriptors() -> int:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         soft = hard
     return soft if soft != resource.RLIM_INFINITY else 1 << 20
-
-
-def _end(guard: Guard, *, farewell: bytes) -> None:
-    """Close a connection; one whose client does not even read is dropped."""
-    transport = guard.transport
-    if transport is None:
-        return
-    if transport.get_write_buffer_size() or transport.is_closing():
-        transport.abort()
-        return
-    if farewell:
-        transport.write(farewell)
-    transport.close()
 
 
 def reserve(settings: Server) -> socket.socket:
@@ -324,6 +255,7 @@ async def listen(
         app,
         access_log=None,
         auto_decompress=False,
+        keepalive_timeout=_NEVER_SECONDS,
         lingering_time=LINGER_SECONDS,
         logger=_aiohttp_faults(),
         max_field_size=HEADER_BYTES_MAX,

@@ -6,6 +6,7 @@ says what became of money this request was about; see `MoneyState`. `trace_id` i
 too. Nothing of a request's body or of a traceback is ever in the answer or in the line.
 """
 
+import functools
 import secrets
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,9 +18,11 @@ import msgspec
 from aiohttp import ClientPayloadError, web
 from aiohttp.typedefs import Handler, Middleware
 from aiohttp.web_protocol import RequestPayloadError
+from prometheus_client import Counter
 
 from vending import log, metrics
 from vending.api import admission
+from vending.api.calls import Reply, response_of
 from vending.api.lines import LineLimit
 from vending.api.sources import PathUnknown, SourceForbidden
 from vending.errors import Inconsistent, Refused, Rejected, Unavailable, VendingError
@@ -137,15 +140,21 @@ def shape_of(kind: type[VendingError]) -> Shape:
 def answer(
     error: VendingError, *, route: str, money_state: MoneyState | None = None
 ) -> web.Response:
-    """Return the response to an error, and write its one log line.
+    """Return the response to an error, and write its one log line; see `reply`."""
+    return response_of(reply(error, route=route, money_state=money_state))
+
+
+def reply(error: VendingError, *, route: str, money_state: MoneyState | None = None) -> Reply:
+    """Return the reply to an error, and write its one log line.
 
     `route` is the path's pattern, never the path: that holds a secret. `money_state` replaces what
     the map says, where the caller knows better.
     """
-    shape = shape_of(type(error))
+    kind = type(error)
+    shape = shape_of(kind)
     trace_id = secrets.token_hex(8)
-    told = ", ".join(f"{name}={value}" for name, value in error.facts.items())
-    metrics.requests_refused.labels(code=error.code).inc()
+    told = ", ".join([f"{name}={value}" for name, value in error.facts.items()])
+    _counter(error.code).inc()
     write = _log.error if shape.status >= HTTPStatus.INTERNAL_SERVER_ERROR else _log.warning
     _lines.write(
         write, "a request was refused",
@@ -162,13 +171,27 @@ def answer(
         money_state=shape.money_state if money_state is None else money_state,
         trace_id=trace_id,
     )
-    response = web.Response(
-        status=shape.status, body=msgspec.json.encode(body), content_type=CONTENT_TYPE
+    after = error.facts.get("retry_after_seconds", RETRY_AFTER_SECONDS)
+    return Reply(
+        status=shape.status,
+        body=msgspec.json.encode(body),
+        content_type=CONTENT_TYPE,
+        headers=(("Retry-After", str(after)),) if shape.retry else (),
     )
-    if shape.retry:
-        after = error.facts.get("retry_after_seconds", RETRY_AFTER_SECONDS)
-        response.headers["Retry-After"] = str(after)
-    return response
+
+
+def told(fault: Exception, route: str) -> Reply:
+    """Return the reply to whatever a handler raised."""
+    match fault:
+        case VendingError():
+            return reply(fault, route=route)
+        case RequestPayloadError() | ClientPayloadError():
+            return reply(RequestMalformed(fault=type(fault).__name__), route=route)
+        case _ if isinstance(fault, _DATABASE_AWAY):
+            return reply(DatabaseUnavailable(reason=type(fault).__name__), route=route)
+        case _:
+            # The log line's traceback is that of the fault that is being handled.
+            return reply(InternalFault(), route=route)
 
 
 def route_of(request: web.Request) -> str:
@@ -184,36 +207,36 @@ def middleware() -> Middleware:
     async def with_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             return await handler(request)
-        except VendingError as error:
-            return answer(error, route=route_of(request))
-        except web.HTTPException as reply:
-            return _of_http(reply, request)
-        except (RequestPayloadError, ClientPayloadError) as fault:
-            return answer(RequestMalformed(fault=type(fault).__name__), route=route_of(request))
-        except _DATABASE_AWAY as fault:
-            if request.transport is None or request.transport.is_closing():
-                raise  # The client has gone; there is nobody to answer.
-            away = DatabaseUnavailable(reason=type(fault).__name__)
-            return answer(away, route=route_of(request))
-        except Exception:  # noqa: BLE001 - the last line: whatever it is, no traceback gets out
-            return answer(InternalFault(), route=route_of(request))
+        except web.HTTPException as raised:
+            return _of_http(raised, request)
+        except Exception as fault:
+            gone = request.transport is None or request.transport.is_closing()
+            if gone and isinstance(fault, _DATABASE_AWAY):
+                raise  # There is nobody to answer.
+            return response_of(told(fault, route_of(request)))
 
     return with_problems
 
 
-def _of_http(reply: web.HTTPException, request: web.Request) -> web.StreamResponse:
+@functools.cache
+def _counter(code: str) -> Counter:
+    """Return the counter of one code: finding it anew is a part of what a refusal costs."""
+    return metrics.requests_refused.labels(code=code)
+
+
+def _of_http(raised: web.HTTPException, request: web.Request) -> web.StreamResponse:
     """Turn what aiohttp itself raises into ours."""
     route = route_of(request)
-    match reply:
+    match raised:
         case web.HTTPNotFound():
             return answer(PathUnknown(), route=route)
         case web.HTTPMethodNotAllowed():
-            response = answer(MethodUnknown(method=reply.method[:16]), route=route)
-            response.headers["Allow"] = reply.headers.get("Allow", "")
+            response = answer(MethodUnknown(method=raised.method[:16]), route=route)
+            response.headers["Allow"] = raised.headers.get("Allow", "")
             return response
         case web.HTTPRequestEntityTooLarge():
             return answer(admission.BodyTooLarge(), route=route)
         case web.HTTPClientError():
-            return answer(RequestMalformed(fault=reply.reason), route=route)
+            return answer(RequestMalformed(fault=raised.reason), route=route)
         case _:
-            raise reply
+            raise raised

@@ -12,6 +12,7 @@ from aiohttp import web
 from vending import metrics
 from vending.api import forms
 from vending.api.admission import Admission, RequestClass
+from vending.api.calls import call_of
 from vending.api.doors import Doors
 from vending.api.problems import RequestMalformed
 from vending.api.sources import Networks, require_secret, require_source
@@ -47,7 +48,7 @@ class Reports:
 
     async def receive(self, request: web.Request) -> web.Response:
         """Write down a final report; acknowledge every other one unread."""
-        require_source(request, allowed=self._allowed, proxies=self._proxies)
+        require_source(call_of(request), allowed=self._allowed, proxies=self._proxies)
         require_secret(
             request.match_info["secret"], expected=self._doors.config.sms.callback_secret
         )

@@ -5,15 +5,15 @@ asking again by that reference, for whatever reason, gets the first answer (P2, 
 """
 
 import hmac
+import re
 from typing import Annotated, Final
 
 import msgspec
-from aiohttp import web
 from msgspec import Meta
 
 from vending import metrics
-from vending.api import admission
 from vending.api.admission import Admission
+from vending.api.calls import Call, Reply
 from vending.api.doors import Doors
 from vending.api.sources import Networks, PathUnknown, require_source
 from vending.errors import Rejected
@@ -26,7 +26,6 @@ SHORT_CODE: Final = "sales"
 PRODUCT: Final = "prepaid"
 
 _BEARER: Final = "Bearer "
-_JSON: Final = "application/json"
 
 
 class SaleMalformed(Rejected):
@@ -59,13 +58,11 @@ class Sold(msgspec.Struct, frozen=True, kw_only=True):
     lines: list[tuple[str, int]]
 
 
-def routes(doors: Doors, gate: Admission) -> list[web.RouteDef]:
-    """Return the route of direct sales."""
-    return [web.post(PATH, Sales(doors, gate).sell)]
-
-
 class Sales:
     """Answers requests to sell."""
+
+    route = PATH
+    path = re.compile(re.escape(PATH.encode()))
 
     def __init__(self, doors: Doors, gate: Admission) -> None:
         self._doors = doors
@@ -77,31 +74,28 @@ class Sales:
             doors.config.server.trusted_proxies, setting="server.trusted_proxies"
         )
         self._decoder = msgspec.json.Decoder(Asked)
+        self._encoder = msgspec.json.Encoder()
         self._seconds = metrics.callback_seconds.labels(OPERATOR, "sell")
         self._sold = metrics.callbacks.labels(OPERATOR, "sell", "sold")
 
-    async def sell(self, request: web.Request) -> web.Response:
-        """Sell and answer 201 with the token, after the commit that holds it (P3)."""
-        self._gate.sale(self._authenticated(request))
+    def admit(self, call: Call) -> None:
+        """Let a till in that has the secret and need not wait for long."""
+        source = require_source(call, allowed=self._allowed, proxies=self._proxies)
+        given = call.authorization.encode()
+        if not self._expected or not hmac.compare_digest(given, self._expected):
+            raise PathUnknown
+        self._gate.sale(source)
+
+    async def answer(self, _call: Call, body: bytes) -> Reply:
+        """Sell and reply 201 with the token, after the commit that holds it (P3)."""
         with self._seconds.time():
-            body = await admission.read_body(request)
             try:
                 asked = self._decoder.decode(body)
             except msgspec.MsgspecError as fault:
                 raise SaleMalformed(fault=str(fault)) from None
             outcome = await self._doors.sequencer.sell(self._payment(asked, body))
             self._sold.inc()
-            return web.Response(
-                status=201, body=msgspec.json.encode(_sold(asked, outcome)), content_type=_JSON
-            )
-
-    def _authenticated(self, request: web.Request) -> str:
-        """Return the address of whoever asks, which has the secret."""
-        source = require_source(request, allowed=self._allowed, proxies=self._proxies)
-        given = request.headers.get("Authorization", "").encode()
-        if not self._expected or not hmac.compare_digest(given, self._expected):
-            raise PathUnknown
-        return source
+            return Reply(status=201, body=self._encoder.encode(_sold(asked, outcome)))
 
     def _payment(self, asked: Asked, body: bytes) -> Payment:
         now = self._doors.clock()

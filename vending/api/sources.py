@@ -10,14 +10,11 @@ import functools
 import hmac
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from typing import Final
 
-from aiohttp import web
-
+from vending.api.calls import Call
 from vending.config import ConfigInvalid
 from vending.errors import Rejected
 
-_FORWARDED_FOR: Final = "X-Forwarded-For"
 _KNOWN_MAX = 1024
 """Verdicts remembered for each list; a flood of addresses pushes out old ones, never grows."""
 
@@ -83,19 +80,16 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
     return (isinstance(address, IPv6Address) and address.ipv4_mapped) or address
 
 
-def caller(request: web.Request, *, proxies: Networks) -> str | None:
+def caller(call: Call, *, proxies: Networks) -> str | None:
     """Return the address that made a request, or None when it cannot be told.
 
     That is the socket's peer, unless the peer is one of our proxies: then the rightmost
     X-Forwarded-For hop that is not.
     """
-    peername = request.transport.get_extra_info("peername") if request.transport else None
-    if not isinstance(peername, tuple):
-        return None
-    hop: str = peername[0]
-    if not proxies or hop not in proxies:
+    hop = call.peer
+    if hop is None or not proxies or hop not in proxies:
         return hop
-    forwarded = ",".join(request.headers.getall(_FORWARDED_FOR, ()))
+    forwarded = call.forwarded_for
     for text in reversed(forwarded.split(",")) if forwarded else ():
         hop = text.strip()
         if hop not in proxies:
@@ -103,12 +97,12 @@ def caller(request: web.Request, *, proxies: Networks) -> str | None:
     return hop if _address(hop) is not None else None
 
 
-def require_source(request: web.Request, *, allowed: Networks, proxies: Networks) -> str:
+def require_source(call: Call, *, allowed: Networks, proxies: Networks) -> str:
     """Return the allowed address that a request comes from.
 
     Raises SourceForbidden for any other; when none is allowed, always.
     """
-    source = caller(request, proxies=proxies)
+    source = caller(call, proxies=proxies)
     if source is None or source not in allowed:
         raise SourceForbidden(source=source)
     return source

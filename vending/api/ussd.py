@@ -19,6 +19,7 @@ from aiohttp import web
 from vending import log, metrics
 from vending.api import forms, screens
 from vending.api.admission import Admission, Overloaded, RequestClass
+from vending.api.calls import call_of
 from vending.api.deadline import in_time
 from vending.api.doors import Doors
 from vending.api.lines import LineLimit
@@ -108,7 +109,7 @@ class Ussd:
 
         Under overload that is decided before the form is read.
         """
-        require_source(request, allowed=self._allowed, proxies=self._proxies)
+        require_source(call_of(request), allowed=self._allowed, proxies=self._proxies)
         require_secret(
             request.match_info["secret"], expected=self._doors.config.sms.callback_secret
         )
