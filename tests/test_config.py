@@ -31,11 +31,13 @@ def test_the_environment_is_laid_over_the_file(tmp_path: Path) -> None:
         {
             "STIMA_SERVER__PORT": "9191",
             "STIMA_SERVER__TRUSTED_PROXIES": "10.0.0.2, 10.0.0.3",
+            "STIMA_SERVER__EXPRESS": "false",
             "STIMA_KEYS__PASSPHRASE": SECRET,
             "PATH": "/bin",
         },
     )
     assert settings.server.port == 9191
+    assert settings.server.express is False
     assert settings.server.trusted_proxies == ["10.0.0.2", "10.0.0.3"]
     assert settings.keys.passphrase == SECRET
 
@@ -86,6 +88,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, fault: str) -> None
         ("STIMA_SERVER__PORT", "70000"),
         ("STIMA_SERVER__PROT", "8080"),
         ("STIMA_SEVER__PORT", "8080"),
+        ("STIMA_SERVER__EXPRESS", "no"),
         ("STIMA_ROUTE__SHORT_CODE", "888880"),
     ],
 )

@@ -247,6 +247,44 @@ class Sales(_Section, frozen=True, kw_only=True):
     ] = []
 
 
+class Webhooks(_Section, frozen=True, kw_only=True):
+    """Telling vendors what happened."""
+
+    enabled: Annotated[bool, _say("Deliver webhooks from this server.")] = True
+    passphrase: Annotated[
+        str, _say("Seals the secrets webhooks are signed with. Empty: the one of the key store.")
+    ] = ""
+    ports: Annotated[list[int], _say("Ports an endpoint may have.")] = [443, 8443]
+    loopback: Annotated[
+        bool, _say("Allow http and any port to this very machine; for trying out only.")
+    ] = False
+    refused_networks: Annotated[
+        list[str], _say("Public networks, such as your own, that webhooks must keep out of.")
+    ] = []
+    ca_file: Annotated[
+        str, _say("Certificate authorities to trust instead of the system's, as PEM.")
+    ] = ""
+    endpoints_max: Annotated[int, Meta(ge=1, le=100, description="Endpoints of one vendor.")] = 10
+    in_flight_max: Annotated[
+        int, Meta(ge=1, le=1024, description="Calls at one time, to all endpoints.")
+    ] = 64
+    per_endpoint_max: Annotated[
+        int, Meta(ge=1, le=64, description="Calls at one time to one endpoint.")
+    ] = 4
+    attempt_seconds: Annotated[
+        int, Meta(ge=1, le=60, description="How long an endpoint may take to answer.")
+    ] = 15
+    disable_days: Annotated[
+        int, Meta(ge=1, le=90, description="Days of nothing but failure that disable an endpoint.")
+    ] = 5
+    overlap_hours: Annotated[
+        int, Meta(ge=0, le=720, description="How long a replaced secret goes on signing as well.")
+    ] = 24
+    keep_days: Annotated[
+        int, Meta(ge=7, le=3650, description="How long events and deliveries are kept for replay.")
+    ] = 30
+
+
 class Log(_Section, frozen=True, kw_only=True):
     """Logging."""
 
@@ -271,6 +309,7 @@ class Config(_Section, frozen=True, kw_only=True):
     keys: Keys = Keys()
     sms: Sms = Sms()
     sales: Sales = Sales()
+    webhooks: Webhooks = Webhooks()
     log: Log = Log()
 
     def product_of(self, operator: str, short_code: str) -> str | None:
@@ -321,6 +360,9 @@ def variable(name: str, environment: Mapping[str, str] | None = None) -> str:
     return environment[name]
 
 
+_TRUTHS = {"true": True, "false": False}
+
+
 def _override(settings: dict[str, Any], variable: str, value: str) -> None:
     section_name, _, name = variable.removeprefix(ENVIRONMENT_PREFIX).lower().partition("__")
     section = get_type_hints(Config).get(section_name)
@@ -333,6 +375,10 @@ def _override(settings: dict[str, Any], variable: str, value: str) -> None:
         if not value.lstrip("-").isdecimal():
             raise ConfigInvalid(variable=variable, expected="a whole number")
         parsed = int(value)
+    elif kind is bool:
+        if value not in _TRUTHS:
+            raise ConfigInvalid(variable=variable, expected="true or false")
+        parsed = _TRUTHS[value]
     elif get_origin(kind) is list and get_args(kind) == (str,):
         parsed = [part.strip() for part in value.split(",") if part.strip()]
     settings.setdefault(section_name, {})[name] = parsed
