@@ -2,9 +2,11 @@
 
 Every step is the insert or update of the noun that owns the table; this module only lines up their
 parameters behind the fence. One statement is one transaction and one round trip, which is where
-both the throughput and the low latency of the vend come from.
+both the throughput and the low latency of the vend come from. Lining up is apart from writing,
+because the next batch is lined up while this one is written.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -21,6 +23,7 @@ from vending.outbox.message import Message
 from vending.payments import outcomes, rows
 from vending.payments.outcomes import Outcome
 from vending.payments.payment import Payment
+from vending.postgres.pool import Session
 from vending.postgres.writer import Writer
 
 _FENCE_PARAMETERS = 4
@@ -76,26 +79,32 @@ class Changes:
     decided_at: datetime
 
 
-async def write(db: Writer, changes: Changes, *, fence: Fence, chart: Chart) -> None:
-    """Write a batch in one transaction and return when it is committed.
+async def parameters(db: Session, changes: Changes, *, chart: Chart) -> tuple[object, ...]:
+    """Return a batch as the parameters of its statement, those of the fence left out.
+
+    Accounts that do not exist yet are opened at once: an account without entries is no harm.
+    """
+    await chart.open(db, {account for one in changes.entries for account, _ in one.postings})
+    return (
+        *rows.columns(changes.payments),
+        *outcomes.columns(changes.outcomes, decided_at=changes.decided_at),
+        *journal.columns(changes.entries, chart, booked_at=changes.decided_at),
+        *message.columns(changes.messages, due_at=changes.decided_at),
+        *state.state_columns(changes.states),
+        *state.repay_columns(changes.repaid),
+        [number for number, _ in changes.reassigned],
+        [result for _, result in changes.reassigned],
+        changes.decided_at,
+    )
+
+
+async def write(db: Writer, lined_up: Sequence[object], *, fence: Fence) -> None:
+    """Write a batch, given its parameters, in one transaction; return when it is committed.
 
     Raises Fenced when the fence no longer stands, DatabaseAway when the outcome is unknown, and
     asyncpg's errors when the data itself is refused; in the first and last case nothing is written.
     """
-    await chart.open(db, {account for one in changes.entries for account, _ in one.postings})
     try:
-        await db.fetch(
-            WRITE,
-            fence.shard, fence.owner, fence.epoch, fence.lease_seconds,
-            *rows.columns(changes.payments),
-            *outcomes.columns(changes.outcomes, decided_at=changes.decided_at),
-            *journal.columns(changes.entries, chart, booked_at=changes.decided_at),
-            *message.columns(changes.messages, due_at=changes.decided_at),
-            *state.state_columns(changes.states),
-            *state.repay_columns(changes.repaid),
-            [number for number, _ in changes.reassigned],
-            [result for _, result in changes.reassigned],
-            changes.decided_at,
-        )  # fmt: skip
+        await db.fetch(WRITE, fence.shard, fence.owner, fence.epoch, fence.lease_seconds, *lined_up)
     except asyncpg.DivisionByZeroError:
         raise Fenced(owner=fence.owner, epoch=fence.epoch) from None

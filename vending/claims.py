@@ -1,12 +1,21 @@
-"""Claims: payments whose turn has come, and how a direct sale that comes again is recognised."""
+"""Claims: payments whose turn has come, how a known one is recognised, and one put aside."""
 
-from collections.abc import Collection, Iterator, Sequence
+import hashlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime
 
 from vending.payments import rows
 from vending.payments.payment import NoticeConflicts, Payment, PaymentNotice
 from vending.payments.rows import Key
 from vending.postgres.pool import Session
 from vending.values import Value, replace
+
+PUT_ASIDE = """
+insert into quarantine (quarantine_id, operator, reason, transaction_id, payment_id, payload,
+                        digest, detail, received_at)
+values ($1, $2, 'cannot_be_vended', $3, $4, $5, $6, $7, $8)
+on conflict (operator, digest) do update set resolved_at = null, resolved_by = null -- once more
+"""
 
 
 class Claim(Value, frozen=True, kw_only=True):
@@ -26,18 +35,21 @@ class Claim(Value, frozen=True, kw_only=True):
 
 
 async def recognised(
-    db: Session, claims: Sequence[Claim]
+    db: Session,
+    claims: Sequence[Claim],
+    *,
+    in_flight: Mapping[Key, tuple[int, PaymentNotice]],
 ) -> tuple[list[Claim], dict[int, NoticeConflicts]]:
     """Return the claims with every direct sale that is known under its first payment.
 
-    A direct sale may have been made before, or come twice in one batch; either way it becomes a
-    claim of the first payment with its reference. One with other facts is a conflict instead,
-    returned by its payment's number.
+    A direct sale may have been made before, be in flight, or come twice in one batch; in each case
+    it becomes a claim of the first payment with its reference. One with other facts is a conflict
+    instead, returned by its payment's number.
     """
     keys = {rows.key_of(one.payment.notice) for one in claims if not one.stored}
     if not keys:
         return list(claims), {}
-    stored = await rows.known(db, keys)
+    stored = {**await rows.known(db, keys), **in_flight}
     first: dict[Key, tuple[Claim, PaymentNotice]] = {}
     conflicts: dict[int, NoticeConflicts] = {}
     taken: list[Claim] = []
@@ -56,6 +68,25 @@ async def recognised(
             conflicts[one.payment.payment_id] = NoticeConflicts(reference=notice.transaction_id)
             taken.append(one)
     return taken, conflicts
+
+
+async def put_aside(
+    db: Session, claim: Claim, *, number: int, fault: Exception, now: datetime
+) -> None:
+    """Keep a stored payment that cannot be vended for a person, under a number of ours."""
+    notice = claim.payment.notice
+    payment_id = claim.payment.payment_id
+    await db.fetch(
+        PUT_ASIDE,
+        number,
+        notice.operator,
+        notice.transaction_id,
+        payment_id,
+        notice.raw,
+        hashlib.sha256(b"%d:%d" % (payment_id, claim.reassignment or 0)).digest(),
+        type(fault).__name__,
+        now,
+    )
 
 
 def each_once(claims: Sequence[Claim], conflicts: Collection[int]) -> Iterator[Claim]:

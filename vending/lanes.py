@@ -79,6 +79,11 @@ class Lanes:
         return len(self._sidelined)
 
     @property
+    def untaken(self) -> int:
+        """How many payments wait to be taken."""
+        return len(self._fresh) + len(self._sidelined)
+
+    @property
     def ahead(self) -> int:
         """How many payments are decided before one that arrives now."""
         return len(self._taken) + len(self._fresh) + min(len(self._sidelined), self.drain.most_now)

@@ -9,45 +9,29 @@ What waits is in two lanes (`vending.lanes`): payments as they arrive, and those
 """
 
 import asyncio
-import hashlib
 import math
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 
 from vending import lease, log, metrics
+from vending.answers import Answers, SaleUnavailable
 from vending.claims import Claim
 from vending.clock import Clock
-from vending.errors import Unavailable, VendingError
-from vending.lanes import Lanes, Speed
+from vending.errors import VendingError
+from vending.lanes import Lanes
 from vending.lease import Fence, Fenced, Lease
 from vending.numbering import Numbers
 from vending.payments.outcomes import Outcome
 from vending.payments.payment import Payment
+from vending.pipeline import Pipeline
 from vending.postgres.writer import DatabaseAway, Writer
-from vending.values import replace
-from vending.vend import Office, OfficeClosed, Result, vend
+from vending.vend import Office, OfficeClosed
+
+__all__ = ["SaleUnavailable", "Sequencer"]
 
 AWAY_SECONDS = 0.25
 """Pause before the database is asked again: long enough not to spin, short against a payer."""
-
-PUT_ASIDE = """
-insert into quarantine (quarantine_id, operator, reason, transaction_id, payment_id, payload,
-                        digest, detail, received_at)
-values ($1, $2, 'cannot_be_vended', $3, $4, $5, $6, $7, $8)
-on conflict (operator, digest) do update set resolved_at = null, resolved_by = null -- once more
-"""
-
-
-class SaleUnavailable(Unavailable):
-    """The sale could not be made now, or its outcome is not known here.
-
-    Ask again by the same reference: a sale that was made is answered with its token, never made
-    twice.
-    """
-
-    code = "sale_unavailable"
 
 
 class Sequencer:
@@ -70,19 +54,21 @@ class Sequencer:
     ) -> None:
         self._writer = writer
         self._lease = lease_wanted
-        self._open_office = open_office
         self._clock = clock
-        self._numbers = numbers
-        self._on_committed = on_committed
         self._lanes = Lanes(batch_max=batch_max)
-        self._speed = Speed()
-        self._answers: dict[int, asyncio.Future[Result]] = {}
-        self._batch_since: float | None = None
+        self._answers = Answers()
+        self._pipeline = Pipeline(
+            writer,
+            lanes=self._lanes,
+            answers=self._answers,
+            open_office=open_office,
+            clock=clock,
+            numbers=numbers,
+            on_committed=on_committed,
+        )
         self._away = False
         self._fence: Fence | None = None
         self._work = asyncio.Event()
-        self._going = asyncio.Event()
-        self._going.set()
         self._stop_asked = asyncio.Event()
         self._renewed_at = 0.0
         self._first_try = True
@@ -111,15 +97,14 @@ class Sequencer:
     @property
     def estimated_wait(self) -> float:
         """In how many seconds a payment that comes now has its outcome; infinity when unknown."""
-        if not self.running or self._away or self._stopping or not self._going.is_set():
+        if not self.running or self._away or self._stopping or not self._pipeline.going:
             return math.inf
-        waits = self._lanes.ahead / self._speed.per_second
-        return waits if self._batch_since is None else max(waits, _monotonic() - self._batch_since)
+        return self._pipeline.estimated_wait
 
     @property
     def per_second(self) -> float:
         """How many payments are decided in a second while there is work."""
-        return self._speed.per_second
+        return self._pipeline.per_second
 
     def room(self) -> int:
         """Return how many more sidelined payments may be brought."""
@@ -138,7 +123,7 @@ class Sequencer:
         """Hand over, first of all, payments that were asked for."""
         if not self._standing_by:
             self._lanes.bring_forward(claims)
-            self._work.set()
+            self._call()
 
     def know_beyond(self, count: int) -> None:
         """Hear how many undecided payments there are besides those in memory."""
@@ -154,7 +139,7 @@ class Sequencer:
             return
         claims = (Claim(payment=one, reference=one.notice.account_reference) for one in payments)
         self._lanes.arrive(claims, now=self._clock())
-        self._work.set()
+        self._call()
 
     async def sell(self, payment: Payment) -> Outcome:
         """Vend a payment that is not stored yet, and return its outcome once that is committed.
@@ -167,34 +152,41 @@ class Sequencer:
         if not self.running or self._stopping or self._lanes.full:
             raise SaleUnavailable(why="this server does not vend now")
         number = payment.payment_id
-        answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._answers[number] = answer
+        answer = self._answers.awaited(number)
         reference = payment.notice.account_reference
         claim = Claim(payment=payment, reference=reference, stored=False)
         self._lanes.arrive([claim], now=payment.received_at)
-        self._work.set()
+        self._call()
         try:
             result = await answer
         finally:
-            self._answers.pop(number, None)
+            self._answers.forget(number)
         if isinstance(result, VendingError):
             raise result
         return result
+
+    def _call(self) -> None:
+        """Say that something waits now."""
+        self._work.set()
+        self._pipeline.stir()
 
     def offer_swept(self, claims: Iterable[Claim]) -> None:
         """Hand over what the sweep found undecided, and requests to reassign."""
         if self._standing_by:
             return
         self._lanes.sideline(claims)
-        self._work.set()
+        self._call()
 
     def pause(self) -> None:
-        """Let no batch begin until `resume`; payments are still taken in, and wait."""
-        self._going.clear()
+        """Let no batch begin until `resume`; payments are still taken in, and wait.
+
+        What is in flight, and what is prepared behind it, is finished.
+        """
+        self._pipeline.pause()
 
     def resume(self) -> None:
         """Go on after `pause`."""
-        self._going.set()
+        self._pipeline.resume()
         self._work.set()
 
     def stop(self) -> None:
@@ -211,11 +203,12 @@ class Sequencer:
             while not self._stopping or self._has_work_in_hand():
                 await self._one_turn()
             await self._give_up()
+            self._let_go(why="this server stops")
         finally:
-            self._writer.drop()
+            self._pipeline.close()
 
     def _has_work_in_hand(self) -> bool:
-        return self.running and self._going.is_set() and len(self._lanes) > 0
+        return self.running and self._pipeline.has_work
 
     async def _one_turn(self) -> None:
         try:
@@ -241,7 +234,7 @@ class Sequencer:
         metrics.database_up.set(1)
         self._standing_by = fence is None
         if fence is None:
-            self._let_go()
+            self._let_go(why="another server vends now")
             await _at_most(self._lease.seconds / 4, self._stop_asked)
             return
         self._fence = fence
@@ -252,17 +245,9 @@ class Sequencer:
         """Vend one batch, or wait for work; either way keep the lease alive."""
         # Cleared first: what is offered or asked from here on, even during a renewal, is heard.
         self._work.clear()
-        claims = self._lanes.take() if self._going.is_set() else []
-        if claims:
-            self._renewed_at = self._batch_since = _monotonic()
-            try:
-                await self._settle(claims, fence)
-            except (DatabaseAway, Fenced, OfficeClosed):
-                self._lanes.put_back()
-                raise
-            finally:
-                seconds, self._batch_since = _monotonic() - self._batch_since, None
-            self._speed.note(len(claims), seconds=seconds)
+        began = _monotonic()
+        if await self._pipeline.step(fence):
+            self._renewed_at = began
             return
         if self._stopping:
             return
@@ -270,96 +255,6 @@ class Sequencer:
             await self._renew(fence)
         self._lanes.publish()
         await _at_most(self._lease.seconds / 3, self._work)
-
-    async def _settle(self, claims: list[Claim], fence: Fence) -> None:
-        """Vend a batch; one that fails is halved down to the payment that is to blame."""
-        parts = [claims]
-        while parts:
-            part = parts.pop()
-            try:
-                now = self._clock()
-                office = self._open_office()
-                decided = await vend(self._writer, part, fence=fence, office=office, now=now)
-            except (DatabaseAway, Fenced, OfficeClosed):
-                raise
-            except Exception as fault:  # noqa: BLE001 -- one payment must never stop the lane
-                metrics.batch_failures.labels(type(fault).__name__).inc()
-                if len(part) > 1:
-                    doubtful = [replace(claim, doubtful=True) for claim in part]
-                    middle = len(part) // 2
-                    parts += [doubtful[middle:], doubtful[:middle]]
-                elif part[0].doubtful:
-                    await self._put_aside(part[0], fault, now=self._clock())
-                else:
-                    # It may be alone in its batch and merely decided already: look, then judge.
-                    parts.append([replace(part[0], doubtful=True)])
-            else:
-                self._done(part, decided, decided_at=now)
-
-    def _done(self, claims: list[Claim], results: list[Result], *, decided_at: datetime) -> None:
-        metrics.batch_payments.observe(len(claims))
-        now = self._clock()
-        decided = []
-        waits: list[float] = []
-        counts: Counter[tuple[str, str]] = Counter()
-        for claim, result in zip(claims, results, strict=True):
-            self._lanes.settled(claim)
-            if self._answers:
-                self._answer(claim, result)
-            if isinstance(result, VendingError):
-                counts["nothing_sold", result.code] += 1
-                continue
-            decided.append(result)
-            if result.decided_at == decided_at:  # not one that had been decided before
-                counts[result.kind.value, result.reason or ""] += 1
-                waited = max(0.0, (now - claim.payment.received_at).total_seconds())
-                metrics.vend_seconds.observe(waited)
-                if not claim.doubtful:
-                    waits.append(waited)
-        for labels, count in counts.items():
-            metrics.outcomes.labels(*labels).inc(count)
-        drained = sum(claim.doubtful for claim in claims)
-        self._lanes.drain.note(waits, drained=drained, at=_monotonic())
-        self._lanes.publish()
-        self._on_committed(decided)
-
-    async def _put_aside(self, claim: Claim, fault: Exception, *, now: datetime) -> None:
-        """Keep a payment that cannot be vended for a person, and let the others pass."""
-        if not claim.stored:
-            self._lanes.settled(claim)
-            self._answer(claim, SaleUnavailable(why=type(fault).__name__))
-            self._log.error("a direct sale cannot be made", fault=type(fault).__name__)
-            return
-        notice = claim.payment.notice
-        number = claim.payment.payment_id
-        await self._writer.fetch(
-            PUT_ASIDE,
-            self._numbers.next(),
-            notice.operator,
-            notice.transaction_id,
-            number,
-            notice.raw,
-            hashlib.sha256(b"%d:%d" % (number, claim.reassignment or 0)).digest(),
-            type(fault).__name__,
-            now,
-        )
-        self._lanes.settled(claim)
-        metrics.quarantined.labels("cannot_be_vended").inc()
-        self._log.error(
-            "a payment cannot be vended and waits for a person",
-            payment_id=number,
-            transaction_id=notice.transaction_id,
-            fault=type(fault).__name__,
-            detail=str(fault),
-        )
-
-    def _answer(self, claim: Claim, result: Result | SaleUnavailable) -> None:
-        answer = self._answers.get(claim.payment.payment_id)
-        if answer is not None and not answer.done():
-            if isinstance(result, SaleUnavailable):
-                answer.set_exception(result)
-            else:
-                answer.set_result(result)
 
     async def _renew(self, fence: Fence) -> None:
         await lease.renew(self._writer, fence)
@@ -372,12 +267,12 @@ class Sequencer:
         metrics.sequencer_owner.set(0)
         self._fence = None
         self._standing_by = True
-        self._let_go()
+        self._let_go(why="another server vends now")
 
-    def _let_go(self) -> None:
-        """Hold nothing while another server vends: its sweep finds all of it on disk."""
+    def _let_go(self, *, why: str) -> None:
+        """Hold nothing when this server does not vend: the next sweep finds all of it on disk."""
         for claim in self._lanes.clear():
-            self._answer(claim, SaleUnavailable(why="another server vends now"))
+            self._answers.give(claim, SaleUnavailable(why=why))
         self._lanes.publish()
 
     async def _give_up(self) -> None:

@@ -9,6 +9,7 @@ from contextlib import suppress
 
 import msgspec
 
+from vending.in_flight import InFlight
 from vending.meters import directory
 from vending.meters.meter import (
     DebtRecord,
@@ -44,6 +45,11 @@ class Shelf:
         meter, _ = self._found[meter_number]
         return meter, self._states[meter_number], self._owed.get(meter_number, ())
 
+    @property
+    def owed_after(self) -> dict[str, tuple[Debt, ...]]:
+        """The debts left to each changed meter that had any, none of them as an empty tuple."""
+        return {number: self._owed[number] for number in self.changed if number in self._owed}
+
     def afresh(self) -> "Shelf":
         """Return the shelf as it was read, before any sale."""
         return Shelf(self._found, self._first_owed)
@@ -68,19 +74,27 @@ class Shelf:
         )
 
 
-async def read(db: Session, references: Iterable[str]) -> Shelf:
+async def read(db: Session, references: Iterable[str], *, in_flight: InFlight) -> Shelf:
     """Return the shelf of the meters that these references name; what names no meter is left out.
 
-    One read for the meters, and one more for debts when any of them has some.
+    One read for the meters, and one more for debts when any of them has some. A meter that the
+    batch in flight changes stands as that batch leaves it, whether or not the reads saw it.
     """
     numbers = set()
     for reference in references:
         with suppress(MeterNumberMalformed):
             numbers.add(parse_meter_number(reference))
     found = await directory.find_with_state(db, list(numbers)) if numbers else {}
-    indebted = [number for number, (_, state) in found.items() if state.open_debts]
-    owed = await directory.debts(db, indebted) if indebted else {}
-    return Shelf(found, {number: tuple(map(_debt, debts)) for number, debts in owed.items()})
+    touched = found.keys() & in_flight.states.keys()
+    for number in touched:
+        found[number] = (found[number][0], in_flight.states[number])
+    indebted = [
+        number for number, (_, state) in found.items() if state.open_debts and number not in touched
+    ]
+    debts = await directory.debts(db, indebted) if indebted else {}
+    owed = {number: tuple(map(_debt, records)) for number, records in debts.items()}
+    owed |= {number: in_flight.owed[number] for number in touched if number in in_flight.owed}
+    return Shelf(found, owed)
 
 
 def usage_of(state: MeterState) -> Usage:

@@ -1,20 +1,22 @@
 """The story of this server: claimed payments become tokens, entries and messages.
 
-`vend` reads what a batch of payments needs, decides each payment by itself, issues the tokens in
-one call, and writes everything in one statement that is one transaction: a sale has its token, its
-ledger entry and its message, or nothing has happened (P2, P3). Only the sequencer calls it, and it
-alone changes meters' states, so what is read here is still true when it is written.
+`prepare` reads what a batch of payments needs, decides each payment by itself and issues the tokens
+in one call; `write` writes everything in one statement that is one transaction: a sale has its
+token, its ledger entry and its message, or nothing has happened (P2, P3). Only the sequencer's
+pipeline calls them, and it alone changes meters' states. So what is read here is still true when
+it is written, as long as what is in flight meanwhile is laid over it.
 """
 
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from vending import batch, claims, notices, shelf
 from vending.batch import Changes
 from vending.claims import Claim
 from vending.errors import Inconsistent, Refused, Unavailable
+from vending.in_flight import NOTHING, InFlight
 from vending.lease import Fence
 from vending.ledger import entry
 from vending.ledger.accounts import Chart
@@ -23,7 +25,7 @@ from vending.meters.meter import Meter, parse_meter_number, require_active
 from vending.notices import Wording
 from vending.numbering import Numbers
 from vending.outbox.message import Message
-from vending.payments import outcomes
+from vending.payments import outcomes, rows
 from vending.payments.outcomes import Outcome
 from vending.payments.payment import (
     LEGAL_CHANGES,
@@ -32,6 +34,7 @@ from vending.payments.payment import (
     Payment,
     ShortCodeUnknown,
 )
+from vending.postgres.pool import Session
 from vending.postgres.writer import Writer
 from vending.quantities import WH_PER_TENTH
 from vending.shelf import Shelf, usage_of
@@ -98,6 +101,20 @@ Result = Outcome | Refused | NoticeConflicts
 nothing is refused, and one whose reference was used for something else conflicts."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A batch that is decided and not written: nothing of it may be told to anybody yet.
+
+    `results` answer the claims in order once `parameters` are committed; `leaves` is what the
+    next batch is to believe meanwhile.
+    """
+
+    decided_at: datetime
+    results: list[Result] = field(repr=False)
+    parameters: tuple[object, ...] = field(repr=False)
+    leaves: InFlight
+
+
 async def vend(
     db: Writer, waiting: Sequence[Claim], *, fence: Fence, office: Office, now: datetime
 ) -> list[Result]:
@@ -107,10 +124,29 @@ async def vend(
     decided before keeps that outcome. Raises Fenced and DatabaseAway; any other error means that
     something in the batch cannot be written, and that nothing was.
     """
-    known, conflicts = await claims.recognised(db, waiting)
-    before = await outcomes.read(db, [_number(one) for one in known if one.doubtful])
+    prepared = await prepare(db, waiting, in_flight=NOTHING, office=office, now=now)
+    await write(db, prepared, fence=fence)
+    return prepared.results
+
+
+async def write(db: Writer, prepared: Prepared, *, fence: Fence) -> None:
+    """Write a prepared batch and return when it is committed; raises as `vend` does."""
+    await batch.write(db, prepared.parameters, fence=fence)
+
+
+async def prepare(
+    db: Session, waiting: Sequence[Claim], *, in_flight: InFlight, office: Office, now: datetime
+) -> Prepared:
+    """Decide claimed payments, on top of what is in flight, and change nothing.
+
+    `db` must see every batch but the one in flight. Raises DatabaseAway when it cannot be read;
+    any other error means that something in the batch cannot be decided.
+    """
+    known, conflicts = await claims.recognised(db, waiting, in_flight=in_flight.sales)
+    doubtful = [_number(one) for one in known if one.doubtful]
+    before = {**await outcomes.read(db, doubtful), **in_flight.outcomes}
     open_claims = [one for one in claims.each_once(known, conflicts) if _open(one, before)]
-    meters = await shelf.read(db, [one.reference for one in open_claims])
+    meters = await shelf.read(db, [one.reference for one in open_claims], in_flight=in_flight)
 
     sales, declined, stock = _sell(open_claims, meters, office=office, now=now)
     refused = [one for one in declined if one.claim.stored and one.claim.reassignment is None]
@@ -127,14 +163,26 @@ async def vend(
         repaid=stock.repaid,
         decided_at=now,
     )
-    after = before | {one.payment_id: one for one in changes.outcomes}
+    decided = {one.payment_id: one for one in changes.outcomes}
+    after = before | decided
     changes.reassigned = _reassigned(known, declined, after)
-    await batch.write(db, changes, fence=fence, chart=office.chart)
     reasons = {_number(one.claim): one.reason for one in declined}
-    return [
-        conflicts.get(_number(one)) or after.get(_number(one)) or reasons[_number(one)]
-        for one in known
-    ]
+    return Prepared(
+        decided_at=now,
+        results=[
+            conflicts.get(_number(one)) or after.get(_number(one)) or reasons[_number(one)]
+            for one in known
+        ],
+        parameters=await batch.parameters(db, changes, chart=office.chart),
+        leaves=InFlight(
+            sales={
+                rows.key_of(one.notice): (one.payment_id, one.notice) for one in changes.payments
+            },
+            outcomes=decided,
+            states=stock.changed,
+            owed=stock.owed_after,
+        ),
+    )
 
 
 def decide(claim: Claim, *, meters: Shelf, office: Office, now: datetime) -> Approved | Declined:

@@ -7,7 +7,7 @@ import asyncpg
 
 from vending.payments.payment import OutcomeKind
 from vending.postgres.columns import number_array, numbers, text_array, texts
-from vending.postgres.writer import Writer
+from vending.postgres.pool import Session
 from vending.values import Value
 
 PARAMETERS = 14
@@ -102,8 +102,10 @@ on conflict (payment_id) do update
 """  # noqa: S608 -- only parameter numbers and type names are put into the text
 
 
-async def read(db: Writer | asyncpg.Pool, payment_ids: Sequence[int]) -> dict[int, Outcome]:
+async def read(db: Session, payment_ids: Sequence[int]) -> dict[int, Outcome]:
     """Return what became of these payments, by number; the undecided are absent."""
+    if not payment_ids:
+        return {}
     return {row["payment_id"]: _outcome(row) for row in await db.fetch(READ, payment_ids)}
 
 

@@ -44,6 +44,10 @@ class Writer:
         self._db: Connection | None = None
         self._turn = asyncio.Lock()
 
+    def beside(self) -> "Writer":
+        """Return another one to the same database, which has its own turn and is not open yet."""
+        return Writer(self._dsn, seconds=self._seconds)
+
     async def fetch(self, query: str, *args: Any) -> list[asyncpg.Record]:
         """Run one statement and return its rows, committed.
 
