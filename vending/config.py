@@ -254,32 +254,18 @@ class Webhooks(_Section, frozen=True, kw_only=True):
     passphrase: Annotated[
         str, _say("Seals the secrets webhooks are signed with. Empty: the one of the key store.")
     ] = ""
-    ports: Annotated[list[int], _say("Ports an endpoint may have.")] = [443, 8443]
+    ports: Annotated[list[int], _say("Ports an endpoint may have. Empty: 443 and 8443.")] = []
     loopback: Annotated[
         bool, _say("Allow http and any port to this very machine; for trying out only.")
     ] = False
     refused_networks: Annotated[
         list[str], _say("Public networks, such as your own, that webhooks must keep out of.")
     ] = []
-    ca_file: Annotated[
-        str, _say("Certificate authorities to trust instead of the system's, as PEM.")
-    ] = ""
+    ca_file: Annotated[str, _say("Authorities to trust besides the system's, as PEM.")] = ""
     endpoints_max: Annotated[int, Meta(ge=1, le=100, description="Endpoints of one vendor.")] = 10
-    in_flight_max: Annotated[
-        int, Meta(ge=1, le=1024, description="Calls at one time, to all endpoints.")
-    ] = 64
-    per_endpoint_max: Annotated[
-        int, Meta(ge=1, le=64, description="Calls at one time to one endpoint.")
-    ] = 4
-    attempt_seconds: Annotated[
-        int, Meta(ge=1, le=60, description="How long an endpoint may take to answer.")
-    ] = 15
     disable_days: Annotated[
         int, Meta(ge=1, le=90, description="Days of nothing but failure that disable an endpoint.")
     ] = 5
-    overlap_hours: Annotated[
-        int, Meta(ge=0, le=720, description="How long a replaced secret goes on signing as well.")
-    ] = 24
     keep_days: Annotated[
         int, Meta(ge=7, le=3650, description="How long events and deliveries are kept for replay.")
     ] = 30
@@ -379,6 +365,8 @@ def _override(settings: dict[str, Any], variable: str, value: str) -> None:
         if value not in _TRUTHS:
             raise ConfigInvalid(variable=variable, expected="true or false")
         parsed = _TRUTHS[value]
-    elif get_origin(kind) is list and get_args(kind) == (str,):
-        parsed = [part.strip() for part in value.split(",") if part.strip()]
+    elif get_origin(kind) is list and get_args(kind) in {(str,), (int,)}:
+        parts = [part.strip() for part in value.split(",") if part.strip()]
+        numbers = get_args(kind) == (int,) and all(part.isdecimal() for part in parts)
+        parsed = [int(part) for part in parts] if numbers else parts
     settings.setdefault(section_name, {})[name] = parsed
