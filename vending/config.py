@@ -29,7 +29,7 @@ class ConfigInvalid(Rejected):
 
 
 SECRET_SETTINGS = frozenset(
-    {"secret", "passphrase", "api_key", "callback_secret", "dsn", "owner_dsn"}
+    {"secret", "previous_secret", "passphrase", "api_key", "callback_secret", "dsn", "owner_dsn"}
 )
 
 
@@ -269,6 +269,28 @@ class Webhooks(_Section, frozen=True, kw_only=True):
     keep_days: Annotated[
         int, Meta(ge=7, le=3650, description="How long events and deliveries are kept for replay.")
     ] = 30
+
+
+class Vendors(_Section, frozen=True, kw_only=True):
+    """Third parties who sell by the vendor API."""
+
+    secret: Annotated[
+        str,
+        Meta(
+            pattern="^(|.{32,})$",
+            description="Seals vendors' keys and signs their access tokens; at least 32 random "
+            "characters, the same on every server. Empty closes the vendor API.",
+        ),
+    ] = ""
+    previous_secret: Annotated[
+        str, _say("The secret before this one, believed as well while vendors get new keys.")
+    ] = ""
+    public_url: Annotated[
+        str, _say("Where vendors reach this server; signed assertions name it as audience.")
+    ] = "http://127.0.0.1:8080"
+    token_minutes: Annotated[
+        int, Meta(ge=5, le=60, description="How long an access token lasts.")
+    ] = 15
 
 
 class Log(_Section, frozen=True, kw_only=True):

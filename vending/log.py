@@ -16,6 +16,9 @@ import structlog
 
 _TOKEN = re.compile(r"(?<![0-9])(?:[0-9]{4}[ -]?){4}[0-9]{4}(?![0-9])")
 _PHONE = re.compile(r"(?<![0-9A-Za-z])\+?(?:254|255|256|0)(7|1)[0-9]{6}([0-9]{2})(?![0-9])")
+_CREDENTIAL = re.compile(
+    r"stima_(?:live|test)_[a-z2-7]{8}_[a-z2-7]+|eyJ[\w-]{8,}\.[\w-]+\.[\w-]*", re.ASCII
+)
 _SECRET_NAMES = frozenset(
     {"token", "digits", "key", "api_key", "secret", "passphrase", "password", "authorization",
      "msisdn", "phone", "payer", "recipient", "body", "raw", "dsn"}
@@ -23,7 +26,8 @@ _SECRET_NAMES = frozenset(
 
 
 def redact_text(text: str) -> str:
-    """Return the text with STS tokens and phone numbers cut down to a hint."""
+    """Return the text with STS tokens, phone numbers and credentials cut down to a hint."""
+    text = _CREDENTIAL.sub("<credential>", text)
     return _PHONE.sub(r"0\1******\2", _TOKEN.sub("<token>", text))
 
 

@@ -1,0 +1,111 @@
+"""A vendor's float: what it has paid in and not sold yet, and how far below nothing it may go.
+
+The ledger's account ``float:<vendor_id>`` is the truth; the row here is its balance, so that a
+batch of sales can be held against it, and the audit compares the two. A check of the table refuses
+whatever would leave the balance below the limit.
+"""
+
+from collections.abc import Collection
+from datetime import datetime
+
+import asyncpg
+
+from vending import audit_log
+from vending.errors import Refused, Rejected
+from vending.postgres import pool
+from vending.postgres.pool import Connection, Session
+from vending.values import Value
+from vending.vendors import accounts
+from vending.vendors.vendor import VendorUnknown
+
+LIMIT_MINOR_MAX = 10**14
+"""A thousand billion: nobody's credit, and far from where sums of cents would overflow."""
+
+READ = """
+select vendor_id, balance_minor, credit_limit_minor
+  from vendor_float
+ where vendor_id = any($1::text[])
+"""
+
+EVERY = "select vendor_id, balance_minor, credit_limit_minor from vendor_float order by vendor_id"
+
+SET_LIMIT = """
+update vendor_float set credit_limit_minor = $2 where vendor_id = $1 returning vendor_id
+"""
+
+
+class FloatInsufficient(Refused):
+    """The vendor's float does not cover this sale.
+
+    Nothing was sold and nothing is held. Pay a deposit in; then the same reference sells.
+    """
+
+    code = "float_insufficient"
+
+
+class LimitTooLow(Rejected):
+    """The vendor has used more credit than this limit would allow.
+
+    Confirm a deposit first, or suspend the vendor.
+    """
+
+    code = "limit_too_low"
+
+
+class LimitMalformed(Rejected):
+    """A credit limit is nothing or more, and not more than 1 000 000 000 000.00."""
+
+    code = "limit_malformed"
+
+
+class Float(Value, frozen=True, kw_only=True):
+    """A vendor's balance with us, and its credit limit, in cents."""
+
+    vendor_id: str
+    balance_minor: int
+    credit_limit_minor: int
+
+    @property
+    def available_minor(self) -> int:
+        """What the vendor can still sell for."""
+        return self.balance_minor + self.credit_limit_minor
+
+
+async def read(db: Session, vendor_ids: Collection[str]) -> dict[str, Float]:
+    """Return the floats of these vendors, by vendor; unknown ones are absent."""
+    rows = await db.fetch(READ, list(vendor_ids))
+    return {row["vendor_id"]: Float(**dict(row)) for row in rows}
+
+
+async def find(db: Session, vendor_id: str) -> Float:
+    """Return a vendor's float. Raises VendorUnknown."""
+    found = await read(db, [vendor_id])
+    if vendor_id not in found:
+        raise VendorUnknown(vendor_id=vendor_id[:32])
+    return found[vendor_id]
+
+
+async def every(db: Session) -> dict[str, Float]:
+    """Return the floats of all vendors, by vendor."""
+    return {row["vendor_id"]: Float(**dict(row)) for row in await db.fetch(EVERY)}
+
+
+async def set_limit(
+    db: Connection, vendor_id: str, *, limit_minor: int, note: str, who: str, now: datetime
+) -> None:
+    """Say how far below nothing a vendor's float may go, in cents.
+
+    Raises VendorUnknown, LimitMalformed, LimitTooLow.
+    """
+    if not 0 <= limit_minor <= LIMIT_MINOR_MAX:
+        raise LimitMalformed
+    async with pool.transaction(db):
+        try:
+            if not await db.fetch(SET_LIMIT, vendor_id, limit_minor):
+                raise VendorUnknown(vendor_id=vendor_id[:32])
+        except asyncpg.CheckViolationError:
+            raise LimitTooLow(vendor_id=vendor_id) from None
+        await audit_log.append(
+            db, who=who, what="credit limit set", subject=accounts.subject(vendor_id),
+            facts={"limit_minor": limit_minor, "note": note}, now=now,
+        )  # fmt: skip
