@@ -18,8 +18,11 @@ from vending.api.express import WAY, Way
 from vending.api.sales import Sales
 
 
-def build(doors: Doors) -> web.Application:
-    """Return the application behind these doors. Raises ConfigInvalid for a bad address list."""
+def build(doors: Doors, *, chance: random.Random | None = None) -> web.Application:
+    """Return the application behind these doors. Raises ConfigInvalid for a bad address list.
+
+    `chance` spreads the times at which refused callers are asked back.
+    """
     app = web.Application(
         client_max_size=doors.config.server.body_bytes_max,
         middlewares=[admission.middleware(), problems.middleware()],
@@ -28,7 +31,7 @@ def build(doors: Doors) -> web.Application:
     gate = Admission(
         doors.sequencer,
         readers=doors.config.database.readers,
-        chance=random.Random(secrets.randbits(64)),  # noqa: S311 -- jitter, not a secret
+        chance=chance or random.Random(secrets.randbits(64)),  # noqa: S311 -- jitter, not a secret
     )
     app.cleanup_ctx.append(gate.watch)
     for plain in (callbacks, health):

@@ -19,7 +19,6 @@ from aiohttp.helpers import rfc822_formatted_time
 from aiohttp.http import SERVER_SOFTWARE
 
 from vending.api.calls import Call, Express, Reply
-from vending.errors import VendingError
 
 HEAD_BYTES_MAX: Final = 4_096
 """Half of what aiohttp takes; requests to these addresses have heads of 200 to 600 bytes."""
@@ -53,6 +52,9 @@ class Asked(NamedTuple):
     express: Express
     call: Call
     body: bytes
+
+    def __repr__(self) -> str:
+        return f"Asked({self.express.route}, {self.call!r}, {len(self.body)} bytes)"
 
 
 class Reading(Enum):
@@ -101,7 +103,7 @@ class Way:
         """Return the reply to a caller who is not let in now; None for one who is."""
         try:
             asked.express.admit(asked.call)
-        except VendingError as refused:
+        except Exception as refused:  # noqa: BLE001 -- `told` has a reply to everything
             return self._told(refused, asked.express.route)
         return None
 

@@ -34,8 +34,8 @@ class Guard(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_ahead", "_early", "_framework", "_inner", "_left", "_loop", "_peer", "_way",
-        "answering", "since", "state", "transport",
+        "_ahead", "_early", "_framework", "_inner", "_left", "_loop", "_peer", "_retired",
+        "_stuffed", "_way", "answering", "since", "state", "transport",
     )  # fmt: skip
 
     def __init__(
@@ -53,6 +53,8 @@ class Guard(asyncio.Protocol):
         self._ahead = False
         self._early = b""
         self._peer: str | None = None
+        self._retired = False
+        self._stuffed = False
         self.transport: asyncio.Transport | None = None
         self.answering: asyncio.Task[Reply] | None = None
         """The reply that is being made here, not by aiohttp."""
@@ -66,8 +68,9 @@ class Guard(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Answer a plain request to a busy address; pass everything else on."""
-        if self.answering is not None:
-            # The client does not wait for answers; it is read again when it has this one.
+        if self.answering is not None or (self._stuffed and self._way is not None):
+            # The client does not wait for answers, or does not take them; it is read again when it
+            # has this one.
             self._early += data
             cast(asyncio.Transport, self.transport).pause_reading()
             return
@@ -94,6 +97,12 @@ class Guard(asyncio.Protocol):
         self.answering = None
         if not task.cancelled():
             self._reply(task.result())
+        if (task.cancelled() or self._retired) and self.transport is not None:
+            self.transport.close()
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Read what the client has sent too early."""
         if self._early and self.transport is not None and not self.transport.is_closing():
             early, self._early = self._early, b""
             self.transport.resume_reading()
@@ -131,20 +140,31 @@ class Guard(asyncio.Protocol):
         return self._inner.eof_received() if self._inner is not None else None
 
     def pause_writing(self) -> None:
-        """Pass on that the client reads slowly."""
+        """Note that the client does not take its answers: it gets no more until it does."""
+        self._stuffed = True
         if self._inner is not None:
             self._inner.pause_writing()
 
     def resume_writing(self) -> None:
-        """Pass on that the client reads again."""
+        """Note that the client reads again."""
+        self._stuffed = False
         if self._inner is not None:
             self._inner.resume_writing()
+        if self.answering is None:
+            self._go_on()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell aiohttp, and make room."""
         if self._inner is not None:
             self._inner.connection_lost(exc)
         self._left(self)
+
+    def retire(self) -> None:
+        """Answer what is being answered here, then close; aiohttp closes what it has itself."""
+        self._way = None
+        self._retired = True
+        if self.answering is None and self._inner is None:
+            self.end(farewell=b"")
 
     def end(self, *, farewell: bytes) -> None:
         """Close the connection; one whose client does not even read is dropped."""

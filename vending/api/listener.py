@@ -113,6 +113,8 @@ class Listener:
 
     async def _answered(self) -> None:
         """Wait for what the guards answer by themselves; aiohttp waits for its own."""
+        for guard in list(self._guards):
+            guard.retire()
         answering = [guard.answering for guard in self._guards if guard.answering is not None]
         if answering:
             await asyncio.wait(answering, timeout=self._settings.drain_seconds)
@@ -251,7 +253,14 @@ async def listen(
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         # Inherited by each connection: a client that stops reading is dropped by the kernel.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_MILLISECONDS)
-    runner = web.AppRunner(
+    runner = framework(app, settings)
+    await runner.setup()
+    return Listener(runner, sock, settings)
+
+
+def framework(app: web.Application, settings: Server) -> web.AppRunner:
+    """Return aiohttp as it is to read requests here; `setup` it for its `server`."""
+    return web.AppRunner(
         app,
         access_log=None,
         auto_decompress=False,
@@ -263,8 +272,6 @@ async def listen(
         max_headers=HEADERS_MAX,
         shutdown_timeout=settings.drain_seconds,
     )
-    await runner.setup()
-    return Listener(runner, sock, settings)
 
 
 class _OneLine(logging.Handler):
