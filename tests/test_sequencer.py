@@ -2,140 +2,32 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
 
-from tests.builders import a_meter, a_payment
 from tests.conftest import SettableClock
 from tests.database import Database
 from tests.offices import an_office
+from tests.yard import Lane, Yard, a_yard, until
 from vending.claims import Claim
 from vending.lanes import SIDELINED_SHARE
-from vending.lease import Lease
-from vending.meters import directory
-from vending.meters.meter import Meter
 from vending.numbering import Numbers
-from vending.payments.outcomes import Outcome
-from vending.payments.payment import Payment
 from vending.postgres import pool
 from vending.postgres.pool import Connection
 from vending.postgres.writer import Writer
-from vending.sequencer import Sequencer
 from vending.sweep import Sweep
-from vending.values import replace
 from vending.vend import Office, OfficeClosed
 
-ADD_PAYMENT = "insert into payment values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
 COUNT_OUTCOMES = "select count(*) from outcome"
-
-
-class Lane:
-    """A sequencer that runs, and a way to wait for what it does."""
-
-    def __init__(self, sequencer: Sequencer, committed: asyncio.Queue[Sequence[Outcome]]) -> None:
-        self.sequencer = sequencer
-        self.batches: list[int] = []
-        self._committed = committed
-
-    async def decided(self, count: int) -> list[Outcome]:
-        """Wait until so many outcomes are committed and return them."""
-        outcomes: list[Outcome] = []
-        while len(outcomes) < count:
-            batch = await asyncio.wait_for(self._committed.get(), 20)
-            self.batches.append(len(batch))
-            outcomes += batch
-        return outcomes
-
-
-class Yard:
-    """Makes lanes on one database, and the meters and payments they work on."""
-
-    def __init__(
-        self, db: Connection, database: Database, clock: SettableClock, stack: AsyncExitStack
-    ) -> None:
-        self.db = db
-        self.database = database
-        self.clock = clock
-        self._stack = stack
-        self._nodes = iter(range(10, 250))
-
-    async def lane(
-        self,
-        *,
-        owner: str = "one",
-        office: Callable[[], Office] | None = None,
-        batch_max: int = 500,
-        lease_seconds: int = 5,
-        running: bool = True,
-    ) -> Lane:
-        committed: asyncio.Queue[Sequence[Outcome]] = asyncio.Queue()
-        ready = an_office(self.clock)
-        sequencer = Sequencer(
-            Writer(self.database.dsn, seconds=5.0),
-            lease_wanted=Lease(shard=0, owner=owner, seconds=lease_seconds),
-            batch_max=batch_max,
-            open_office=office or (lambda: ready),
-            clock=self.clock,
-            numbers=Numbers(self.clock, node=next(self._nodes)),
-            on_committed=committed.put_nowait,
-        )
-        if running:
-            await self._stack.enter_async_context(_running(sequencer))
-        return Lane(sequencer, committed)
-
-    async def run(self, lane: Lane) -> None:
-        await self._stack.enter_async_context(_running(lane.sequencer))
-
-    async def meter(self) -> Meter:
-        meter = a_meter()
-        await directory.register(self.db, meter, now=self.clock())
-        return meter
-
-    async def payments(
-        self,
-        count: int,
-        meter: Meter | None = None,
-        *,
-        number: Callable[[], int] | None = None,
-    ) -> list[Payment]:
-        meter = meter or await self.meter()
-        payments = [a_payment(account_reference=meter.meter_number) for _ in range(count)]
-        if number is not None:
-            payments = [replace(one, payment_id=number()) for one in payments]
-        rows = [
-            (p.payment_id, p.notice.operator, p.notice.transaction_id, p.notice.short_code,
-             p.product, p.notice.account_reference, p.notice.amount_minor, p.notice.paid_at,
-             p.received_at, p.notice.payer, str(p.notice.payer_kind), p.notice.raw)
-            for p in payments
-        ]  # fmt: skip
-        await self.db.executemany(ADD_PAYMENT, rows)
-        return payments
-
-
-@asynccontextmanager
-async def _running(sequencer: Sequencer) -> AsyncIterator[None]:
-    task = asyncio.create_task(sequencer.run())
-    yield
-    sequencer.stop()
-    try:
-        await asyncio.wait_for(task, 20)
-    except TimeoutError:
-        task.cancel()
 
 
 @pytest.fixture
 async def yard(db: Connection, database: Database, clock: SettableClock) -> AsyncIterator[Yard]:
-    async with AsyncExitStack() as stack:
-        yield Yard(db, database, clock, stack)
-
-
-async def _until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not holds():
-            await asyncio.sleep(0.005)
+    async with a_yard(db, database, clock) as yard:
+        yield yard
 
 
 async def test_what_gathers_while_a_batch_commits_goes_into_the_next(yard: Yard) -> None:
@@ -210,7 +102,7 @@ async def test_a_poison_payment_is_put_aside_alone(yard: Yard) -> None:
     await yard.run(lane)
     outcomes = await lane.decided(39)
     assert poison.payment_id not in {one.payment_id for one in outcomes}
-    await _until(lambda: lane.sequencer.waiting == 0)
+    await until(lambda: lane.sequencer.waiting == 0)
     row = await yard.db.fetchrow("select payment_id, reason, transaction_id from quarantine")
     assert row is not None
     assert tuple(row) == (
@@ -248,7 +140,7 @@ async def test_any_error_of_the_story_stops_one_payment_and_not_the_lane(yard: Y
 
     lane = await yard.lane(office=opened)
     lane.sequencer.offer([payment])
-    await _until(lambda: lane.sequencer.waiting == 0)
+    await until(lambda: lane.sequencer.waiting == 0)
     broken[0] = False
     lane.sequencer.offer(await yard.payments(1))
     await lane.decided(1)
@@ -257,7 +149,7 @@ async def test_any_error_of_the_story_stops_one_payment_and_not_the_lane(yard: Y
 
 async def test_one_of_two_servers_vends_and_the_other_stands_by(yard: Yard) -> None:
     one = await yard.lane(owner="one")
-    await _until(lambda: one.sequencer.running)
+    await until(lambda: one.sequencer.running)
     two = await yard.lane(owner="two")
     one.sequencer.offer(await yard.payments(1))
     await one.decided(1)
@@ -267,22 +159,22 @@ async def test_one_of_two_servers_vends_and_the_other_stands_by(yard: Yard) -> N
 
 async def test_the_stand_by_takes_over_when_the_owner_gives_up(yard: Yard) -> None:
     one = await yard.lane(owner="one", lease_seconds=2)
-    await _until(lambda: one.sequencer.running)
+    await until(lambda: one.sequencer.running)
     two = await yard.lane(owner="two", lease_seconds=2)
     one.sequencer.stop()
-    await _until(lambda: two.sequencer.running)
+    await until(lambda: two.sequencer.running)
     two.sequencer.offer(await yard.payments(1))
     await two.decided(1)
 
 
 async def test_a_former_owner_that_wakes_up_writes_nothing(yard: Yard) -> None:
     late = await yard.lane(owner="late")
-    await _until(lambda: late.sequencer.running)
+    await until(lambda: late.sequencer.running)
     late.sequencer.pause()
     await yard.db.execute("update sequencer_lease set owner = 'next', epoch = epoch + 1")
     late.sequencer.offer(await yard.payments(5))
     late.sequencer.resume()
-    await _until(lambda: not late.sequencer.running)
+    await until(lambda: not late.sequencer.running)
     assert await yard.db.fetchval(COUNT_OUTCOMES) == 0
     assert late.sequencer.waiting == 0
 
@@ -292,13 +184,13 @@ async def test_a_restart_under_the_same_name_does_not_wait_for_its_own_lease(yar
         "insert into sequencer_lease values (0, 'one', 7, now() + interval '1 hour')"
     )
     lane = await yard.lane(owner="one")
-    await _until(lambda: lane.sequencer.running)
+    await until(lambda: lane.sequencer.running)
     assert await yard.db.fetchval("select epoch from sequencer_lease") == 8
 
 
 async def test_an_idle_owner_keeps_its_lease(yard: Yard) -> None:
     lane = await yard.lane(lease_seconds=2)
-    await _until(lambda: lane.sequencer.running)
+    await until(lambda: lane.sequencer.running)
     read = "select expires_at from sequencer_lease"
     before = await yard.db.fetchval(read)
     async with asyncio.timeout(20):
@@ -309,7 +201,7 @@ async def test_an_idle_owner_keeps_its_lease(yard: Yard) -> None:
 
 async def test_a_paused_lane_takes_in_and_vends_when_it_goes_on(yard: Yard) -> None:
     lane = await yard.lane()
-    await _until(lambda: lane.sequencer.running)
+    await until(lambda: lane.sequencer.running)
     lane.sequencer.pause()
     lane.sequencer.offer(await yard.payments(4))
     await asyncio.sleep(0.05)
@@ -338,7 +230,7 @@ async def test_a_lost_connection_loses_no_payment_and_vends_none_twice(yard: Yar
 
 async def test_stopping_finishes_what_is_in_hand(yard: Yard) -> None:
     lane = await yard.lane(batch_max=7)
-    await _until(lambda: lane.sequencer.running)
+    await until(lambda: lane.sequencer.running)
     lane.sequencer.offer(await yard.payments(50))
     lane.sequencer.stop()
     await lane.decided(50)
@@ -389,7 +281,7 @@ async def test_what_is_stored_while_the_clock_is_set_back_is_found(yard: Yard) -
 
 async def test_a_waiting_payment_that_is_asked_for_is_fetched_from_the_disk(yard: Yard) -> None:
     lane = await yard.lane()
-    await _until(lambda: lane.sequencer.running)
+    await until(lambda: lane.sequencer.running)
     (payment,) = await yard.payments(1)  # too young for the sweep: the clock stands still
     lane.sequencer.bump(payment.payment_id)
     async with _sweeping(yard, lane):
@@ -436,7 +328,7 @@ async def test_the_sweep_brings_requests_to_reassign(yard: Yard) -> None:
 
 async def test_the_sweep_outlives_a_database_that_goes_away(yard: Yard) -> None:
     lane = await yard.lane()
-    await _until(lambda: lane.sequencer.running)
+    await until(lambda: lane.sequencer.running)
     async with _sweeping(yard, lane):
         await yard.db.execute("alter table outcome rename to outcome_gone")
         await asyncio.sleep(0.05)
@@ -449,7 +341,7 @@ async def test_the_sweep_outlives_a_database_that_goes_away(yard: Yard) -> None:
 async def test_whoever_waits_long_is_told_once_that_the_token_is_coming(yard: Yard) -> None:
     await yard.payments(1)
     lane = await yard.lane()
-    await _until(lambda: lane.sequencer.running)
+    await until(lambda: lane.sequencer.running)
     lane.sequencer.pause()
     yard.clock.advance(seconds=90)
     async with _sweeping(yard, lane):
@@ -465,12 +357,12 @@ async def test_whoever_waits_long_is_told_once_that_the_token_is_coming(yard: Ya
 
 async def test_a_stop_while_paused_leaves_its_payments_to_the_next_start(yard: Yard) -> None:
     lane = await yard.lane()
-    await _until(lambda: lane.sequencer.running)
+    await until(lambda: lane.sequencer.running)
     lane.sequencer.pause()
     payments = await yard.payments(3)
     lane.sequencer.offer(payments)
     lane.sequencer.stop()
-    await _until(lambda: not lane.sequencer.running)
+    await until(lambda: not lane.sequencer.running)
     assert await yard.db.fetchval(COUNT_OUTCOMES) == 0
     assert await yard.db.fetchval("select count(*) from quarantine") == 0
     yard.clock.advance(seconds=2)
@@ -490,8 +382,8 @@ async def test_a_closed_office_pauses_the_lane_and_quarantines_nothing(yard: Yar
 
     lane = await yard.lane(office=opened)
     lane.sequencer.offer(await yard.payments(4))
-    await _until(lambda: lane.sequencer.running)
-    await _until(lambda: lane.sequencer.estimated_wait == math.inf)
+    await until(lambda: lane.sequencer.running)
+    await until(lambda: lane.sequencer.estimated_wait == math.inf)
     shut[0] = False
     lane.sequencer.resume()
     await lane.decided(4)

@@ -1,0 +1,254 @@
+"""Two batches in flight: whatever becomes of the first, nothing of the second is lost or doubled.
+
+The first batch is held inside PostgreSQL, by a lock on the lease that it must move, until the
+second has been prepared on top of it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+
+from tests.builders import a_payment
+from tests.conftest import SettableClock
+from tests.database import Database
+from tests.offices import a_ring, an_office
+from tests.yard import Lane, Yard, a_yard, until
+from vending.meters.meter import Meter
+from vending.payments.outcomes import Outcome
+from vending.payments.payment import Payment
+from vending.pipeline import AHEAD_MIN
+from vending.postgres.pool import Connection
+from vending.sequencer import SaleUnavailable
+from vending.tokens.issuer import CoreIssuer, Order, Token, TokenRefused
+from vending.vend import Office, OfficeClosed
+
+BATCH = AHEAD_MIN
+TWO = 2 * BATCH
+
+END_BACKENDS = """
+select pg_terminate_backend(pid) from pg_stat_activity
+ where datname = current_database() and pid <> pg_backend_pid() and wait_event_type = 'Lock'
+"""
+
+
+class Diary:
+    """An issuer that remembers every batch of tokens it made."""
+
+    def __init__(self) -> None:
+        self._core = CoreIssuer(a_ring())
+        self.batches: list[list[Token | TokenRefused]] = []
+
+    def require_issuable(self, meter: Meter, *, tid: int) -> None:
+        self._core.require_issuable(meter, tid=tid)
+
+    def issue(self, orders: Sequence[Order]) -> list[Token | TokenRefused]:
+        self.batches.append(self._core.issue(orders))
+        return self.batches[-1]
+
+    @property
+    def digits(self) -> set[str]:
+        return {one.digits for batch in self.batches for one in batch if isinstance(one, Token)}
+
+
+class Crossing:
+    """A lane whose first batch is held in PostgreSQL while the second is prepared."""
+
+    def __init__(self, yard: Yard, lane: Lane, diary: Diary) -> None:
+        self.yard = yard
+        self.lane = lane
+        self.diary = diary
+
+    @asynccontextmanager
+    async def held(self, payments: Sequence[Payment]) -> AsyncIterator[None]:
+        """Hold a first batch inside, with a second one prepared behind it."""
+        async with self.yard.db.transaction():
+            await self.yard.db.execute("select from sequencer_lease for update")
+            made = len(self.diary.batches)
+            self.lane.sequencer.offer(payments)
+            await until(lambda: len(self.diary.batches) == made + 2)
+            yield
+
+    async def in_order(self, payments: Sequence[Payment]) -> bool:
+        """Whether every payment has one outcome, on one meter with identifiers that rise."""
+        async with asyncio.timeout(20):
+            while await self.yard.db.fetchval("select count(*) from outcome") < len(payments):
+                await asyncio.sleep(0.01)
+        await until(lambda: self.lane.sequencer.waiting == 0)
+        rows = await self.yard.db.fetch("select payment_id, tid, token from outcome order by tid")
+        told = await self.yard.db.fetch("select payment_id, body from message")
+        owed = await self.yard.db.fetchval("select sum(amount_minor) from posting")
+        tokens = {row["payment_id"]: row["token"] for row in rows}
+        assert set(tokens) == {one.payment_id for one in payments}
+        assert len({row["tid"] for row in rows}) == len(payments)
+        assert owed == 0
+        for row in told:
+            assert tokens[row["payment_id"]] in row["body"].replace("-", "")
+        return [row["payment_id"] for row in rows] == [one.payment_id for one in payments]
+
+
+@pytest.fixture
+async def crossing(
+    db: Connection, database: Database, clock: SettableClock
+) -> AsyncIterator[Crossing]:
+    async with a_yard(db, database, clock) as yard:
+        diary = Diary()
+        office = an_office(clock, issuer=diary)
+        lane = await yard.lane(batch_max=BATCH, office=lambda: office)
+        await until(lambda: lane.sequencer.running)
+        yield Crossing(yard, lane, diary)
+
+
+async def test_a_second_batch_is_prepared_on_what_the_first_will_leave(crossing: Crossing) -> None:
+    payments = await crossing.yard.payments(TWO)
+    async with crossing.held(payments):
+        assert await crossing.yard.db.fetchval("select count(*) from outcome") == 0
+    assert await crossing.in_order(payments)
+    assert len(crossing.diary.batches) == 2
+    assert len(crossing.diary.digits) == TWO
+    assert crossing.lane.sequencer.per_second > 0
+
+
+async def test_a_few_payments_gather_while_a_batch_commits(crossing: Crossing) -> None:
+    payments = await crossing.yard.payments(TWO - 1)
+    first, late = payments[:BATCH], payments[BATCH:]
+    async with crossing.yard.db.transaction():
+        await crossing.yard.db.execute("select from sequencer_lease for update")
+        crossing.lane.sequencer.offer(first)
+        await until(lambda: len(crossing.diary.batches) == 1)
+        crossing.lane.sequencer.offer(late)
+        await asyncio.sleep(0)
+        assert crossing.lane.sequencer.waiting == TWO - 1
+    assert await crossing.in_order(payments)
+    assert [len(batch) for batch in crossing.diary.batches] == [BATCH, BATCH - 1]
+
+
+async def test_a_payment_in_flight_is_not_taken_again(crossing: Crossing) -> None:
+    payments = await crossing.yard.payments(TWO)
+    async with crossing.held(payments):
+        crossing.lane.sequencer.offer(payments)
+        assert crossing.lane.sequencer.waiting == TWO
+    assert await crossing.in_order(payments)
+    assert len(crossing.diary.batches) == 2
+
+
+async def test_a_first_batch_that_is_refused_takes_the_prepared_one_with_it(
+    crossing: Crossing,
+) -> None:
+    payments = await crossing.yard.payments(TWO)
+    poison = payments[5]
+    await crossing.yard.db.execute(
+        f"alter table outcome add constraint no_poison check (payment_id <> {poison.payment_id})"
+    )
+    async with crossing.held(payments):
+        thrown_away = crossing.diary.batches[1]
+    left = [one for one in payments if one is not poison]
+    await crossing.in_order(left)
+    assert await crossing.yard.db.fetchval("select payment_id from quarantine") == poison.payment_id
+    kept = {row[0] for row in await crossing.yard.db.fetch("select token from outcome")}
+    assert len(crossing.diary.batches) > 2
+    # One identifier fewer is used, so the last token that was thrown away is nobody's.
+    assert not kept & {one.digits for one in thrown_away[-1:] if isinstance(one, Token)}
+
+
+async def test_a_database_that_goes_away_takes_both_batches_back(crossing: Crossing) -> None:
+    payments = await crossing.yard.payments(TWO)
+    async with crossing.held(payments):
+        await crossing.yard.db.execute(END_BACKENDS)
+        await until(lambda: crossing.lane.sequencer.estimated_wait == float("inf"))
+    await crossing.in_order(payments)
+    told = [one.token for one in await crossing.lane.decided(TWO)]
+    assert len(set(told)) == TWO
+    kept = {row[0] for row in await crossing.yard.db.fetch("select token from outcome")}
+    assert set(told) == kept
+
+
+async def test_a_lost_lease_takes_both_batches_and_whoever_waits_is_told(
+    crossing: Crossing,
+) -> None:
+    payments = await crossing.yard.payments(TWO - 1)
+    sale = a_payment(account_reference=payments[0].notice.account_reference)
+    async with crossing.yard.db.transaction():
+        await crossing.yard.db.execute("update sequencer_lease set owner = 'next', epoch = 9")
+        crossing.lane.sequencer.offer(payments)
+        asked = asyncio.create_task(crossing.lane.sequencer.sell(sale))
+        await until(lambda: len(crossing.diary.batches) == 2)
+    with pytest.raises(SaleUnavailable):
+        await asked
+    assert not crossing.lane.sequencer.running
+    assert crossing.lane.sequencer.waiting == 0
+    for table in ("outcome", "entry", "message"):
+        assert await crossing.yard.db.fetchval(f"select count(*) from {table}") == 0
+
+
+async def test_the_same_reference_in_both_batches_is_one_sale(crossing: Crossing) -> None:
+    payments = await crossing.yard.payments(BATCH - 1)
+    meter = payments[0].notice.account_reference
+    sale = a_payment(account_reference=meter)
+    again = a_payment(account_reference=meter, transaction_id=sale.notice.transaction_id)
+    sell = crossing.lane.sequencer.sell
+    async with crossing.yard.db.transaction():
+        await crossing.yard.db.execute("select from sequencer_lease for update")
+        first = asyncio.create_task(sell(sale))
+        await until(lambda: len(crossing.diary.batches) == 1)
+        crossing.lane.sequencer.offer(payments)
+        second = asyncio.create_task(sell(again))
+        await until(lambda: len(crossing.diary.batches) == 2)
+    one, other = await first, await second
+    assert isinstance(one, Outcome)
+    assert one == other
+    assert [len(batch) for batch in crossing.diary.batches] == [1, BATCH - 1]
+    assert await crossing.in_order([sale, *payments])
+
+
+async def test_a_stop_finishes_both_batches(crossing: Crossing) -> None:
+    payments = await crossing.yard.payments(TWO)
+    async with crossing.held(payments):
+        crossing.lane.sequencer.stop()
+    assert await crossing.in_order(payments)
+
+
+async def test_a_pause_finishes_what_is_taken_and_begins_nothing(crossing: Crossing) -> None:
+    payments = await crossing.yard.payments(TWO)
+    more = await crossing.yard.payments(BATCH)
+    async with crossing.held(payments):
+        crossing.lane.sequencer.pause()
+        crossing.lane.sequencer.offer(more)
+    await crossing.lane.decided(TWO)
+    assert crossing.lane.sequencer.waiting == BATCH
+    assert len(crossing.diary.batches) == 2
+    crossing.lane.sequencer.resume()
+    await crossing.lane.decided(BATCH)
+
+
+async def test_a_batch_that_cannot_be_prepared_ahead_is_decided_afterwards(
+    yard_with_shut_office: tuple[Yard, Lane],
+) -> None:
+    yard, lane = yard_with_shut_office
+    payments = await yard.payments(TWO)
+    lane.sequencer.offer(payments)
+    await lane.decided(BATCH)
+    await until(lambda: lane.sequencer.estimated_wait == float("inf"))
+    assert await yard.db.fetchval("select count(*) from quarantine") == 0
+    lane.sequencer.resume()
+    await lane.decided(BATCH)
+
+
+@pytest.fixture
+async def yard_with_shut_office(
+    db: Connection, database: Database, clock: SettableClock
+) -> AsyncIterator[tuple[Yard, Lane]]:
+    """Open an office for the first batch, shut it for two askings, and open it again."""
+    office = an_office(clock)
+    answers = iter([True, False, False])
+
+    def opened() -> Office:
+        if next(answers, True):
+            return office
+        raise OfficeClosed
+
+    async with a_yard(db, database, clock) as yard:
+        lane = await yard.lane(batch_max=BATCH, office=opened)
+        await until(lambda: lane.sequencer.running)
+        yield yard, lane
