@@ -25,6 +25,7 @@ from vending.payments.outcomes import Outcome
 from vending.payments.payment import Payment
 from vending.postgres.pool import Session
 from vending.postgres.writer import Writer
+from vending.vendors import floats
 
 _FENCE_PARAMETERS = 4
 _PAYMENTS_AT = _FENCE_PARAMETERS + 1
@@ -33,7 +34,8 @@ _ENTRIES_AT = _OUTCOMES_AT + outcomes.PARAMETERS
 _MESSAGES_AT = _ENTRIES_AT + journal.PARAMETERS
 _STATES_AT = _MESSAGES_AT + message.INSERT_COLUMNS
 _REPAID_AT = _STATES_AT + state.STATE_PARAMETERS
-_REASSIGNED_AT = _REPAID_AT + state.REPAY_PARAMETERS
+_DRAWN_AT = _REPAID_AT + state.REPAY_PARAMETERS
+_REASSIGNED_AT = _DRAWN_AT + floats.PARAMETERS
 
 # The division is the fence: an owner whose epoch has passed updates no lease row, divides by zero,
 # and the whole statement is as if it had never been.
@@ -49,6 +51,7 @@ with fence as (
 ), told as ({message.insert_messages(_MESSAGES_AT)}
 ), moved as ({state.update_states(_STATES_AT)}
 ), repaid as ({state.repay_debts(_REPAID_AT)}
+), drawn as ({floats.draw(_DRAWN_AT)}
 ), reassigned as (
     update reassignment
        set settled_at = ${_REASSIGNED_AT + 2}::timestamptz, result = done.result
@@ -65,8 +68,8 @@ class Changes:
     """Everything a batch changes.
 
     `payments` are those that are stored with their outcome, not before it. `states` holds the last
-    state of each meter it touched, `repaid` (meter number, debt, cents), and `reassigned` the
-    requests it settles with what came of them.
+    state of each meter it touched, `repaid` (meter number, debt, cents), `drawn` what vendors sold
+    for, and `reassigned` the requests it settles with what came of them. `number` is the batch's.
     """
 
     payments: list[Payment] = field(default_factory=list)
@@ -75,7 +78,9 @@ class Changes:
     messages: list[Message] = field(default_factory=list)
     states: dict[str, MeterState] = field(default_factory=dict)
     repaid: list[tuple[str, int, int]] = field(default_factory=list)
+    drawn: dict[str, int] = field(default_factory=dict)
     reassigned: list[tuple[int, str]] = field(default_factory=list)
+    number: int
     decided_at: datetime
 
 
@@ -92,6 +97,7 @@ async def parameters(db: Session, changes: Changes, *, chart: Chart) -> tuple[ob
         *message.columns(changes.messages, due_at=changes.decided_at),
         *state.state_columns(changes.states),
         *state.repay_columns(changes.repaid),
+        *floats.draw_columns(changes.drawn, batch=changes.number),
         [number for number, _ in changes.reassigned],
         [result for _, result in changes.reassigned],
         changes.decided_at,
@@ -101,10 +107,14 @@ async def parameters(db: Session, changes: Changes, *, chart: Chart) -> tuple[ob
 async def write(db: Writer, lined_up: Sequence[object], *, fence: Fence) -> None:
     """Write a batch, given its parameters, in one transaction; return when it is committed.
 
-    Raises Fenced when the fence no longer stands, DatabaseAway when the outcome is unknown, and
-    asyncpg's errors when the data itself is refused; in the first and last case nothing is written.
+    Raises Fenced when the fence no longer stands, FloatMoved when a vendor's money has gone,
+    DatabaseAway when the outcome is unknown, and asyncpg's errors when the data itself is refused;
+    nothing is written then, except perhaps when the database is away.
     """
     try:
         await db.fetch(WRITE, fence.shard, fence.owner, fence.epoch, fence.lease_seconds, *lined_up)
     except asyncpg.DivisionByZeroError:
         raise Fenced(owner=fence.owner, epoch=fence.epoch) from None
+    except asyncpg.CheckViolationError as fault:
+        floats.require_covered(fault)
+        raise

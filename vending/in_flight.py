@@ -21,13 +21,16 @@ class InFlight:
 
     `sales` are the payments stored with their outcome, by operator and reference: their number and
     their facts. `states` are the meters as the batch leaves them, and `owed` their debts with a
-    balance, for each meter in `states` that had any.
+    balance, for each meter in `states` that had any. `drawn` is what the batch takes off vendors'
+    floats, which are marked with its number.
     """
 
     sales: Mapping[Key, tuple[int, PaymentNotice]] = field(default_factory=dict, repr=False)
     outcomes: Mapping[int, Outcome] = field(default_factory=dict, repr=False)
     states: Mapping[str, MeterState] = field(default_factory=dict, repr=False)
     owed: Mapping[str, tuple[Debt, ...]] = field(default_factory=dict, repr=False)
+    drawn: Mapping[str, int] = field(default_factory=dict, repr=False)
+    batch: int = 0
 
 
 NOTHING = InFlight()

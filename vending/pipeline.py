@@ -30,6 +30,7 @@ from vending.postgres.pool import Session
 from vending.postgres.writer import DatabaseAway, Writer
 from vending.values import replace
 from vending.vend import Office, OfficeClosed, Prepared, Result
+from vending.vendors.floats import FloatMoved
 
 AHEAD_MIN = 64
 """So many must wait before a batch is prepared beside another: a small one is dear for each, and
@@ -216,8 +217,13 @@ class Pipeline:
         return None
 
     async def _halve(self, claims: list[Claim], fault: Exception, fence: Fence) -> None:
-        """Vend a batch that failed half by half, down to the payment that is to blame."""
+        """Vend a batch that failed half by half, down to the payment that is to blame.
+
+        When a vendor's float has moved none of them is: first it is decided again as a whole.
+        """
         parts = self._halves(claims, fault)
+        if isinstance(fault, FloatMoved):
+            parts = [[claim for half in reversed(parts) for claim in half]]
         while parts:
             part = parts.pop()
             try:

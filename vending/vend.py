@@ -12,13 +12,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from vending import batch, claims, notices, shelf
+from vending import batch, bookings, claims, cover, notices, shelf
 from vending.batch import Changes
 from vending.claims import Claim
+from vending.cover import Cover
 from vending.errors import Inconsistent, Refused, Unavailable
 from vending.in_flight import NOTHING, InFlight
 from vending.lease import Fence
-from vending.ledger import entry
 from vending.ledger.accounts import Chart
 from vending.ledger.entry import Entry
 from vending.meters.meter import Meter, parse_meter_number, require_active
@@ -121,8 +121,8 @@ async def vend(
     """Turn claimed payments into tokens that customers can key in, or into refunds due.
 
     Returns the result of every claim, in order, once they are committed; a claim that had been
-    decided before keeps that outcome. Raises Fenced and DatabaseAway; any other error means that
-    something in the batch cannot be written, and that nothing was.
+    decided before keeps that outcome. Raises Fenced, FloatMoved and DatabaseAway; any other error
+    means that something in the batch cannot be written, and that nothing was.
     """
     prepared = await prepare(db, waiting, in_flight=NOTHING, office=office, now=now)
     await write(db, prepared, fence=fence)
@@ -147,20 +147,23 @@ async def prepare(
     before = {**await outcomes.read(db, doubtful), **in_flight.outcomes}
     open_claims = [one for one in claims.each_once(known, conflicts) if _open(one, before)]
     meters = await shelf.read(db, [one.reference for one in open_claims], in_flight=in_flight)
+    money = await cover.read(db, open_claims, in_flight=in_flight)
 
-    sales, declined, stock = _sell(open_claims, meters, office=office, now=now)
+    sales, declined, stock, money = _sell(open_claims, meters, money, office=office, now=now)
     refused = [one for one in declined if one.claim.stored and one.claim.reassignment is None]
 
     changes = Changes(
         payments=[sale.claim.payment for sale, _ in sales if not sale.claim.stored],
         outcomes=[outcome_of(*sale, now=now) for sale in sales]
         + [refund_of(one, now=now) for one in refused],
-        entries=[sale_entry(sale, now=now) for sale, _ in sales]
-        + [suspense_entry(one, now=now) for one in refused],
+        entries=[_sale_entry(sale, money, now) for sale, _ in sales]
+        + [bookings.of_suspense(one.claim, now=now) for one in refused],
         messages=[message for sale in sales for message in _receipts(*sale, office, now)]
         + [message for one in refused for message in _apologies(one, office, now)],
         states=stock.changed,
         repaid=stock.repaid,
+        drawn=money.drawn,
+        number=office.numbers.next(),
         decided_at=now,
     )
     decided = {one.payment_id: one for one in changes.outcomes}
@@ -181,11 +184,15 @@ async def prepare(
             outcomes=decided,
             states=stock.changed,
             owed=stock.owed_after,
+            drawn=money.drawn,
+            batch=changes.number,
         ),
     )
 
 
-def decide(claim: Claim, *, meters: Shelf, office: Office, now: datetime) -> Approved | Declined:
+def decide(
+    claim: Claim, *, meters: Shelf, money: Cover, office: Office, now: datetime
+) -> Approved | Declined:
     """Say what a payment buys, or why it buys nothing.
 
     The only place where a refusal stops being an exception and becomes a value, so that one bad
@@ -206,6 +213,7 @@ def decide(claim: Claim, *, meters: Shelf, office: Office, now: datetime) -> App
             debts=debts,
             at=at,
         )
+        money.require(claim.payment)
         last_tid = state.last_tid if state.tid_base == meter.tid_base else 0
         tid = next_identifier(now, tid_base=meter.tid_base, after=last_tid)
         office.issuer.require_issuable(meter, tid=tid)
@@ -255,51 +263,32 @@ def refund_of(declined: Declined, *, now: datetime) -> Outcome:
     )
 
 
-def sale_entry(sale: Approved, *, now: datetime) -> Entry:
-    """Return the ledger entry of a sale: the receipt's own lines against where the money lies."""
-    claim = sale.claim
-    lines = [(line.account, line.amount_minor) for line in sale.bill.lines]
-    if claim.reassignment is not None:
-        return entry.of_sale(
-            _number(claim), debit=entry.SUSPENSE, lines=lines, sequence=1, booked_at=now
-        )
-    return entry.of_sale(_number(claim), debit=_collection(claim), lines=lines, booked_at=now)
-
-
-def suspense_entry(declined: Declined, *, now: datetime) -> Entry:
-    """Return the ledger entry of a payment that buys nothing: owed to its payer."""
-    return entry.of_suspense(
-        _number(declined.claim),
-        debit=_collection(declined.claim),
-        amount_minor=declined.claim.payment.notice.amount_minor,
-        booked_at=now,
-    )
-
-
 def _sell(
     open_claims: Iterable[Claim],
     meters: Shelf,
+    money: Cover,
     *,
     office: Office,
     now: datetime,
-) -> tuple[list[tuple[Approved, Token]], list[Declined], Shelf]:
+) -> tuple[list[tuple[Approved, Token]], list[Declined], Shelf, Cover]:
     """Decide every claim and issue the tokens, until the core refuses none of them.
 
-    A refused token changes what its meter's later payments in the batch cost, so the batch is
-    decided again without it.
+    A refused token changes what its meter's later payments in the batch cost and what its vendor
+    has left, so the batch is decided again without it.
     """
     refusals: dict[int, TokenRefused] = {}
     while True:
-        stock = meters.afresh()
+        stock, left = meters.afresh(), money.afresh()
         approved: list[Approved] = []
         declined: list[Declined] = []
         for claim in open_claims:
             if _number(claim) in refusals:
                 declined.append(Declined(claim, refusals[_number(claim)], None))
                 continue
-            decision = decide(claim, meters=stock, office=office, now=now)
+            decision = decide(claim, meters=stock, money=left, office=office, now=now)
             if isinstance(decision, Approved):
                 stock.put_back(decision.meter, decision.bill, tid=decision.tid)
+                left.draw(claim.payment)
                 approved.append(decision)
             else:
                 declined.append(decision)
@@ -311,7 +300,7 @@ def _sell(
             else:
                 sales.append((sale, token))
         if len(sales) == len(approved):
-            return sales, declined, stock
+            return sales, declined, stock, left
 
 
 def _issue(approved: Sequence[Approved], issuer: Issuer) -> list[Token | TokenRefused]:
@@ -333,6 +322,11 @@ def _issue(approved: Sequence[Approved], issuer: Issuer) -> list[Token | TokenRe
         ):
             raise TokenDiffers(meter_number=order.meter.meter_number, tid=order.tid)
     return tokens
+
+
+def _sale_entry(sale: Approved, money: Cover, now: datetime) -> Entry:
+    commission = money.commission(sale.claim.payment)
+    return bookings.of_sale(sale.claim, sale.bill, commission=commission, now=now)
 
 
 def _receipts(sale: Approved, token: Token, office: Office, now: datetime) -> list[Message]:
@@ -376,11 +370,6 @@ def _reassigned(
         for claim in known
         if claim.reassignment is not None
     ]
-
-
-def _collection(claim: Claim) -> str:
-    notice = claim.payment.notice
-    return entry.collection(notice.operator, notice.short_code)
 
 
 def _number(claim: Claim) -> int:

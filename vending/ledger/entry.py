@@ -57,10 +57,12 @@ def of_sale(
     lines: Iterable[tuple[str, int]],
     booked_at: datetime,
     sequence: int = 0,
+    beside: Iterable[Posting] = (),
 ) -> Entry:
     """Return the entry of a sale: the tender debited to `debit`, each receipt line credited.
 
     `lines` are (account, cents) as on the receipt; a negative line (rounding) becomes a debit.
+    `beside` are postings after them that sum to zero: what somebody else earns on the sale.
     """
     credited = [(account, -minor) for account, minor in lines]
     tender = -sum([minor for _, minor in credited])
@@ -68,7 +70,7 @@ def of_sale(
         document_id=document_id,
         sequence=sequence,
         kind="sale",
-        postings=((debit, tender), *credited),
+        postings=((debit, tender), *credited, *beside),
         booked_at=booked_at,
     )
 

@@ -5,29 +5,40 @@ batch of sales can be held against it, and the audit compares the two. A check o
 whatever would leave the balance below the limit.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
 import asyncpg
 
 from vending import audit_log
-from vending.errors import Refused, Rejected
+from vending.errors import Refused, Rejected, Unavailable
 from vending.postgres import pool
+from vending.postgres.columns import number_array, numbers, text_array, texts
 from vending.postgres.pool import Connection, Session
 from vending.values import Value
 from vending.vendors import accounts
 from vending.vendors.vendor import VendorUnknown
 
+COVERED = "vendor_float_covered"
+"""The check of the table that no float falls below its limit."""
+
 LIMIT_MINOR_MAX = 10**14
 """A thousand billion: nobody's credit, and far from where sums of cents would overflow."""
 
+PARAMETERS = 3
+"""How many parameters `draw` takes."""
+
 READ = """
-select vendor_id, balance_minor, credit_limit_minor
+select vendor_id, balance_minor, credit_limit_minor, last_batch
   from vendor_float
  where vendor_id = any($1::text[])
 """
 
-EVERY = "select vendor_id, balance_minor, credit_limit_minor from vendor_float order by vendor_id"
+EVERY = """
+select vendor_id, balance_minor, credit_limit_minor, last_batch
+  from vendor_float
+ order by vendor_id
+"""
 
 SET_LIMIT = """
 update vendor_float set credit_limit_minor = $2 where vendor_id = $1 returning vendor_id
@@ -41,6 +52,15 @@ class FloatInsufficient(Refused):
     """
 
     code = "float_insufficient"
+
+
+class FloatMoved(Unavailable):
+    """A vendor's float no longer covered a batch when it was written.
+
+    Nothing of the batch was written; it is decided again by itself.
+    """
+
+    code = "float_moved"
 
 
 class LimitTooLow(Rejected):
@@ -64,6 +84,7 @@ class Float(Value, frozen=True, kw_only=True):
     vendor_id: str
     balance_minor: int
     credit_limit_minor: int
+    last_batch: int = 0
 
     @property
     def available_minor(self) -> int:
@@ -75,6 +96,30 @@ async def read(db: Session, vendor_ids: Collection[str]) -> dict[str, Float]:
     """Return the floats of these vendors, by vendor; unknown ones are absent."""
     rows = await db.fetch(READ, list(vendor_ids))
     return {row["vendor_id"]: Float(**dict(row)) for row in rows}
+
+
+def draw_columns(drawn: Mapping[str, int], *, batch: int) -> tuple[object, ...]:
+    """Return what a batch draws from each vendor's float, as the parameters of `draw`."""
+    return texts(list(drawn)), numbers(drawn.values()), batch
+
+
+def draw(first: int) -> str:
+    """Return the update that moves each vendor's float once, its parameters numbered from `first`.
+
+    The table's check is its condition: a float that does not cover its sales refuses the batch.
+    """
+    return f"""
+update vendor_float as held
+   set balance_minor = held.balance_minor - drawn.minor, last_batch = ${first + 2}::bigint
+  from unnest({text_array(first)}, {number_array(first + 1, "bigint")}) as drawn (vendor_id, minor)
+ where held.vendor_id = drawn.vendor_id
+"""  # noqa: S608 -- only parameter numbers and type names are put into the text
+
+
+def require_covered(fault: asyncpg.CheckViolationError) -> None:
+    """Raise FloatMoved if it is a float that refused a batch; any other fault is not ours."""
+    if fault.constraint_name == COVERED:
+        raise FloatMoved from None
 
 
 async def find(db: Session, vendor_id: str) -> Float:
