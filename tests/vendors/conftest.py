@@ -1,48 +1,23 @@
-"""A vendor, its float, and whoever signs for it."""
+"""A vendor, the seals its credentials are made with, and a market to sell on."""
 
-from collections.abc import Callable
-from itertools import count
+from collections.abc import AsyncIterator
 
 import pytest
 
 from tests.conftest import SettableClock
 from tests.database import Database
+from tests.offices import an_office
+from tests.test_pipeline import Diary
+from tests.vendors.market import Market
+from tests.yard import a_yard, until
+from vending.pipeline import AHEAD_MIN
 from vending.postgres import pool
 from vending.postgres.pool import Connection
-from vending.vendors import accounts, deposits
-from vending.vendors.deposits import Deposit, Slip
+from vending.vendors import accounts
 from vending.vendors.seals import Seals
 from vending.vendors.vendor import Vendor
 
 SECRET = "a secret of thirty-two characters"
-
-_numbers = count(1)
-
-NextNumber = Callable[[], int]
-
-
-def a_slip(vendor_id: str = "acme", **facts: object) -> Slip:
-    """Return what is said of a deposit of KSh 10 000."""
-    given: dict[str, object] = {
-        "vendor_id": vendor_id,
-        "bank": "kcb",
-        "bank_reference": f"FT{next(_numbers):06d}",
-        "amount_minor": 1_000_000,
-    }
-    return Slip(**(given | facts))  # type: ignore[arg-type]
-
-
-async def a_deposit(
-    db: Connection, clock: SettableClock, vendor_id: str = "acme", **facts: object
-) -> Deposit:
-    """Propose a deposit and confirm it, as two people."""
-    number = 10_000 + next(_numbers)
-    await deposits.propose(
-        db, a_slip(vendor_id, **facts), deposit_id=number, who="Jane", now=clock()
-    )
-    return await deposits.confirm(
-        db, number, entry_id=lambda: 20_000 + next(_numbers), who="Otieno", now=clock()
-    )
 
 
 @pytest.fixture
@@ -59,3 +34,16 @@ async def app(database: Database) -> Connection:
 @pytest.fixture
 async def acme(app: Connection, clock: SettableClock) -> Vendor:
     return await accounts.add(app, "acme", name="Acme Airtime", who="Jane", now=clock())
+
+
+@pytest.fixture
+async def market(
+    db: Connection, database: Database, clock: SettableClock, app: Connection, acme: Vendor
+) -> AsyncIterator[Market]:
+    assert acme.vendor_id == "acme"
+    async with a_yard(db, database, clock) as yard:
+        diary = Diary()
+        office = an_office(clock, issuer=diary)
+        lane = await yard.lane(batch_max=AHEAD_MIN, office=lambda: office)
+        await until(lambda: lane.sequencer.running)
+        yield Market(yard, lane, diary, app)

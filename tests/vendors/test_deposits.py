@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import SettableClock
 from tests.database import Database
-from tests.vendors.conftest import a_deposit, a_slip
+from tests.vendors.deposited import a_deposit, a_slip
 from vending import audit_log
 from vending.ledger.journal import trial_balance
 from vending.postgres import pool

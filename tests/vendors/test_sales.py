@@ -1,18 +1,16 @@
-"""Vendors' sales: covered by the float or not made; a float is moved once a batch, never too far."""
+"""Vendors' sales: covered by the float or not made; a float never goes below its limit."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 
 import pytest
 
-from tests.builders import a_meter_number, a_payment
+from tests.builders import a_meter_number
 from tests.conftest import SettableClock
 from tests.database import Database
-from tests.offices import an_office
-from tests.test_pipeline import Diary
-from tests.vendors.conftest import a_deposit
-from tests.yard import Lane, Yard, a_yard, until
+from tests.vendors.deposited import a_deposit
+from tests.vendors.market import PRICE, Market, a_sale
+from tests.yard import until
 from vending import cover, metrics
 from vending.claims import Claim
 from vending.in_flight import InFlight
@@ -20,7 +18,7 @@ from vending.ledger.journal import trial_balance
 from vending.meters import directory
 from vending.meters.meter import MeterBlocked, MeterUnknown
 from vending.payments.outcomes import Outcome
-from vending.payments.payment import NoticeConflicts, Payment
+from vending.payments.payment import NoticeConflicts
 from vending.pipeline import AHEAD_MIN
 from vending.postgres import pool
 from vending.postgres.pool import Connection
@@ -29,62 +27,6 @@ from vending.vendors import accounts, commission, floats
 from vending.vendors.commission import Band
 from vending.vendors.floats import FloatInsufficient
 from vending.vendors.vendor import PRODUCT, Vendor
-
-KSH = 100
-PRICE = 500 * KSH
-"""What `a_payment` pays."""
-
-
-class Market:
-    """A lane that vends, and vendors who sell on it."""
-
-    def __init__(self, yard: Yard, lane: Lane, diary: Diary, app: Connection) -> None:
-        self.yard = yard
-        self.lane = lane
-        self.diary = diary
-        self.app = app
-
-    async def sells(self, meter: str, *, vendor_id: str = "acme", **facts: object) -> Outcome:
-        return await self.lane.sequencer.sell(a_sale(meter, vendor_id=vendor_id, **facts))
-
-    async def deposit(self, minor: int, vendor_id: str = "acme") -> None:
-        await a_deposit(self.app, self.yard.clock, vendor_id, amount_minor=minor)
-
-    async def balance(self, vendor_id: str = "acme") -> int:
-        """Return a float's balance, which is the ledger's."""
-        found = (await floats.find(self.app, vendor_id)).balance_minor
-        assert -(await trial_balance(self.app)).get(f"float:{vendor_id}", 0) == found
-        return found
-
-    async def tokens(self) -> int:
-        count: int = await self.yard.db.fetchval("select count(token) from outcome")
-        return count
-
-    @asynccontextmanager
-    async def held(self) -> AsyncIterator[None]:
-        """Hold what is being written, by a lock on the lease that it must move."""
-        async with self.yard.db.transaction():
-            await self.yard.db.execute("select from sequencer_lease for update")
-            yield
-
-
-def a_sale(meter: str, *, vendor_id: str = "acme", **facts: object) -> Payment:
-    """Return a direct sale of KSh 500 at an outlet, its reference new unless it is given."""
-    given = {"operator": f"vendor:{vendor_id}", "short_code": "Kisumu-1"} | facts
-    return a_payment(account_reference=meter, **given)  # type: ignore[arg-type]
-
-
-@pytest.fixture
-async def market(
-    db: Connection, database: Database, clock: SettableClock, app: Connection, acme: Vendor
-) -> AsyncIterator[Market]:
-    assert acme.vendor_id == "acme"
-    async with a_yard(db, database, clock) as yard:
-        diary = Diary()
-        office = an_office(clock, issuer=diary)
-        lane = await yard.lane(batch_max=AHEAD_MIN, office=lambda: office)
-        await until(lambda: lane.sequencer.running)
-        yield Market(yard, lane, diary, app)
 
 
 async def _results(sales: Sequence[asyncio.Task[Outcome]]) -> tuple[int, int]:
