@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.builders import a_meter, a_notice
+from tests.builders import a_meter, a_notice, a_payment
 from tests.conftest import SettableClock
 from tests.database import Database
 from tests.offices import an_office
@@ -25,6 +25,11 @@ from vending.postgres.writer import Writer
 from vending.sequencer import Sequencer
 from vending.tariffs import catalogue
 from vending.vend import Office
+from vending.vendors import accounts, commission, credentials, deposits
+from vending.vendors.commission import Band
+from vending.vendors.credentials import Grant
+from vending.vendors.deposits import Slip
+from vending.vendors.seals import Seals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +37,8 @@ class Books:
     """A database with a history, as its owner sees it, and what the history holds.
 
     `sold` are payments with a token, the first two for one meter; `moved` was reassigned out of
-    suspense; `owed` is a refund due; `aside` is in quarantine, undecided.
+    suspense; `owed` is a refund due; `aside` is in quarantine, undecided. The vendor "acme" has
+    sold `by_vendor`, and has a `deposit` that is confirmed and one that is proposed.
     """
 
     db: Connection
@@ -43,6 +49,8 @@ class Books:
     moved: int
     owed: int
     aside: int
+    deposit: int
+    by_vendor: int
 
     async def broken(self, *, older_than: timedelta = timedelta(seconds=60)) -> dict[str, Finding]:
         """Return the findings that do not hold, by the rule's name."""
@@ -84,10 +92,12 @@ async def books(database: Database, db: Connection, clock: SettableClock) -> Boo
     clock.advance(minutes=1)
     await _reassigned(database, db, clock, office, moved, second)
     aside = await _set_aside(database, db, clock, office.numbers)
+    deposit, by_vendor = await _sold_by_a_vendor(database, db, clock, office, second)
     clock.advance(hours=1)
     return Books(
         db=db, database=database, now=clock(), meter=first,
         sold=(sold[0], more[0], sold[1], *more[1:]), moved=moved, owed=owed, aside=aside,
+        deposit=deposit, by_vendor=by_vendor,
     )  # fmt: skip
 
 
@@ -162,6 +172,29 @@ async def _set_aside(
         payment_id,
     )
     return payment_id
+
+
+async def _sold_by_a_vendor(
+    database: Database, db: Connection, clock: SettableClock, office: Office, meter: str
+) -> tuple[int, int]:
+    """Take a vendor on, let it pay in and sell; return its deposit's and its sale's numbers."""
+    await accounts.add(db, "acme", name="Acme", who="Jane", now=clock())
+    await credentials.issue_key(db, "acme", Grant(), seals=Seals("x" * 32), who="Jane", now=clock())
+    await commission.add(
+        db, "acme", product="prepaid", effective_from=clock(), bands=[Band(rate_ppm=20_000)],
+        who="Jane", now=clock(),
+    )  # fmt: skip
+    numbers = [office.numbers.next(), office.numbers.next()]
+    for number in numbers:
+        slip = Slip(vendor_id="acme", bank="kcb", bank_reference=f"FT{number}", amount_minor=80_000)
+        await deposits.propose(db, slip, deposit_id=number, who="Jane", now=clock())
+    await deposits.confirm(db, numbers[0], entry_id=office.numbers.next, who="Otieno", now=clock())
+    sale = a_payment(
+        operator="vendor:acme", short_code="-", account_reference=meter, paid_at=clock()
+    )
+    async with _sequencing(database, clock, office) as sequencer:
+        await sequencer.sell(sale)
+    return numbers[0], sale.payment_id
 
 
 @asynccontextmanager

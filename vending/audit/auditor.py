@@ -4,13 +4,14 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 
-from vending.audit import identifiers, ledger, messages, payments, receipts
+from vending.audit import identifiers, ledger, messages, payments, receipts, vendors
 from vending.audit.rule import Finding, Rule, Terms
 
 RULES: tuple[Rule, ...] = (
     *payments.RULES,
     *ledger.RULES,
     *messages.RULES,
+    *vendors.RULES,
     *identifiers.RULES,
     *receipts.RULES,
 )

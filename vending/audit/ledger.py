@@ -12,6 +12,8 @@ ENTRY_WITHOUT_OUTCOME = """
 select document_id || '/' || sequence
   from entry
  where not exists (select from outcome where outcome.payment_id = entry.document_id)
+   and not exists (select from deposit
+                    where deposit.entry_id = entry.document_id and deposit.status = 'confirmed')
 """
 
 # A sale is a payment's only entry, or the second one after its reassignment out of suspense.
@@ -56,18 +58,21 @@ select 'total ' || sum(amount_minor)
   from posting having coalesce(sum(amount_minor), 0) <> 0
 """
 
-# What its operator holds for a payment, and what suspense owes for it, both to the cent.
+# What its operator holds for a payment, or its vendor's float has paid for it, and what suspense
+# owes for it, each to the cent.
 TENDER_NOT_BOOKED = """
 select payment.payment_id::text
   from payment
   join outcome using (payment_id)
   left join (select document_id, account, sum(amount_minor) as minor
-               from posting where account like 'collection:%'
+               from posting where account like 'collection:%' or account like 'float:%'
               group by document_id, account) as collected
     on collected.document_id = payment.payment_id
  where collected.minor is distinct from payment.amount_minor
     or collected.account
-       is distinct from 'collection:' || payment.operator || ':' || payment.short_code
+       is distinct from case when payment.operator like 'vendor:%'
+                             then 'float:' || substr(payment.operator, 8)
+                             else 'collection:' || payment.operator || ':' || payment.short_code end
 """
 
 SUSPENSE_DIFFERS = """
@@ -85,13 +90,16 @@ select payment.payment_id::text
 # has_table_privilege counts ownership, membership and superusers; columns are asked one by one.
 REWRITABLE = """
 select tables.name || ' ' || rights.name
-  from (values ('payment'), ('entry'), ('account'), ('tariff_version')) as tables (name)
+  from (values ('payment'), ('entry'), ('account'), ('tariff_version'), ('act'),
+               ('commission_rate')) as tables (name)
  cross join (values ('UPDATE'), ('DELETE'), ('TRUNCATE')) as rights (name)
  where has_table_privilege('stima_app', tables.name, rights.name)
     or (rights.name = 'UPDATE' and has_any_column_privilege('stima_app', tables.name, 'UPDATE'))
 union all
 select tables.name || ' ' || rights.name
-  from (values ('outcome'), ('quarantine'), ('reassignment'), ('message')) as tables (name)
+  from (values ('outcome'), ('quarantine'), ('reassignment'), ('message'), ('vendor'), ('api_key'),
+               ('oauth_client'), ('vendor_float'), ('deposit'), ('shift'), ('act_head'))
+       as tables (name)
  cross join (values ('DELETE'), ('TRUNCATE')) as rights (name)
  where has_table_privilege('stima_app', tables.name, rights.name)
 """
@@ -106,7 +114,7 @@ RULES = (
     Rule(
         name="entry-has-outcome",
         promise="P3",
-        says="every ledger entry belongs to an outcome",
+        says="every ledger entry belongs to an outcome or a confirmed deposit",
         violations=ENTRY_WITHOUT_OUTCOME,
     ),
     Rule(
@@ -136,7 +144,7 @@ RULES = (
     Rule(
         name="tender-booked",
         promise="P3",
-        says="the operator's account was debited with just what was paid",
+        says="the operator's account or the vendor's float was debited with just what was paid",
         violations=TENDER_NOT_BOOKED,
     ),
     Rule(

@@ -17,15 +17,22 @@ select payment_id::text
            is distinct from payment.amount_minor)
 """
 
-# The sale's first posting is the debit; the others are the receipt's lines, credited, in order.
+# The sale's first posting is the debit; the next are the receipt's lines, credited, in order, and
+# after them there is only what a vendor earns on it.
 RECEIPT_NOT_BOOKED = """
 select outcome.payment_id::text
   from outcome
   left join entry on entry.document_id = outcome.payment_id and entry.kind = 'sale'
  where outcome.kind = 'token_issued'
    and (select array_agg(-minor order by place)
-          from unnest(entry.amounts[2:]) with ordinality as line (minor, place))
+          from unnest(entry.amounts[2:1 + cardinality(outcome.line_amounts)])
+               with ordinality as line (minor, place))
        is distinct from outcome.line_amounts
+    or outcome.kind = 'token_issued'
+   and exists (select from unnest(entry.accounts[2 + cardinality(outcome.line_amounts):])
+                           as more (account_id)
+                 join account using (account_id)
+                where account.code not like 'commission:%')
 """
 
 TARIFF_MISSING = """
