@@ -200,7 +200,8 @@ def middleware() -> Middleware:
         try:
             return await handler(request)
         finally:
-            guard.answered(body_pending=not request.content.at_eof())
+            # What is here whole need not have been read: the next request begins behind it.
+            guard.answered(body_pending=not request.content.is_eof())
 
     return with_guard
 

@@ -83,6 +83,7 @@ class Confirmations:
     """Takes M-PESA's confirmations; v1 and v2 differ only in what they show of the payer."""
 
     route = CONFIRM_PATH
+    shown = "/op/saf/{secret}/{version}/confirm"
     path = re.compile(rb"/op/saf/([^/?]+)/v[12]/confirm")
 
     def __init__(self, doors: Doors) -> None:
@@ -136,7 +137,7 @@ class Confirmations:
             _count("confirm", "unavailable")
             raise
         _count("confirm", "malformed")
-        return problems.reply(malformed, route=CONFIRM_PATH, money_state=MoneyState.HELD)
+        return problems.reply(malformed, route=self.shown, money_state=MoneyState.HELD)
 
 
 class Validations:

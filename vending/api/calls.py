@@ -45,7 +45,10 @@ class Express(Protocol):
     """An address that can be answered without the framework."""
 
     route: str
-    """The path's pattern for people, with its secret left out."""
+    """The path's pattern for aiohttp's router."""
+
+    shown: str
+    """The same for people, with no secret in it; what aiohttp calls its canonical path."""
 
     path: re.Pattern[bytes]
     """What the whole path looks like; group 1, where there is one, is the secret."""

@@ -54,7 +54,7 @@ class Asked(NamedTuple):
     body: bytes
 
     def __repr__(self) -> str:
-        return f"Asked({self.express.route}, {self.call!r}, {len(self.body)} bytes)"
+        return f"Asked({self.express.shown}, {self.call!r}, {len(self.body)} bytes)"
 
 
 class Reading(Enum):
@@ -104,7 +104,7 @@ class Way:
         try:
             asked.express.admit(asked.call)
         except Exception as refused:  # noqa: BLE001 -- `told` has a reply to everything
-            return self._told(refused, asked.express.route)
+            return self._told(refused, asked.express.shown)
         return None
 
     async def answer(self, asked: Asked) -> Reply:
@@ -112,7 +112,7 @@ class Way:
         try:
             return await asked.express.answer(asked.call, asked.body)
         except Exception as fault:  # noqa: BLE001 -- `told` has a reply to everything
-            return self._told(fault, asked.express.route)
+            return self._told(fault, asked.express.shown)
 
 
 WAY: Final = web.AppKey("way", Way)

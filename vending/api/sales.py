@@ -62,6 +62,7 @@ class Sales:
     """Answers requests to sell."""
 
     route = PATH
+    shown = PATH
     path = re.compile(re.escape(PATH.encode()))
 
     def __init__(self, doors: Doors, gate: Admission) -> None:
