@@ -75,6 +75,25 @@ oldest_waiting_seconds = Gauge(
 sequencer_owner = Gauge("stima_sequencer_owner", "1 while this server owns the vend lease.")
 messages = Counter("stima_messages", "Messages handled by the relay.", ("kind", "result"))
 messages_waiting = Gauge("stima_messages_waiting", "Messages not yet handed to the carrier.")
+webhook_attempts = Counter(
+    "stima_webhook_attempts",
+    "Calls of vendors' endpoints, by what came of them.",
+    ("type", "result"),
+)
+webhook_seconds = Histogram(
+    "stima_webhook_seconds", "How long endpoints took to answer.", buckets=_LATENCY_BUCKETS
+)
+webhooks_given_up = Counter(
+    "stima_webhooks_given_up", "Deliveries tried for the last time; replay is by hand.", ("type",)
+)
+webhooks_waiting = Gauge(
+    "stima_webhooks_waiting", "Deliveries that wait for endpoints that are enabled."
+)
+webhook_endpoints_disabled = Counter(
+    "stima_webhook_endpoints_disabled",
+    "Endpoints disabled by the server; tell their vendor.",
+    ("reason",),
+)
 ussd_screens = Counter("stima_ussd_screens", "USSD screens answered.", ("screen",))
 delivery_reports = Counter("stima_delivery_reports", "Delivery reports received.", ("status",))
 shed = Counter(
