@@ -6,7 +6,6 @@ from vending.values import replace
 from vending.xmlvend import answers as told
 from vending.xmlvend.amounts import Currency
 from vending.xmlvend.batches import (
-    Batch,
     BatchReport,
     Beneficiary,
     DepositSlip,
@@ -17,6 +16,7 @@ from vending.xmlvend.batches import (
     StartedBatch,
     TenderTotal,
     TenderTotalKind,
+    TillBatch,
 )
 from vending.xmlvend.faults import fault
 from vending.xmlvend.identity import Device, DeviceKind, MessageId
@@ -181,7 +181,7 @@ SLIP = DepositSlip(
         name="Utility", account="0100123456", branch="012", bank="Bank", bank_registration="B-7"
     ),
 )
-SHIFT = Batch(
+SHIFT = TillBatch(
     level=Level.SHIFT,
     sequence=41,
     started=AT,
@@ -197,7 +197,7 @@ SHIFT = Batch(
         energy_wh=512_300,
     ),
 )
-SALES = Batch(
+SALES = TillBatch(
     level=Level.SALES,
     sequence=7,
     started=AT,
@@ -207,7 +207,7 @@ SALES = Batch(
     last=1099,
     parts=(SHIFT,),
 )
-BANKING = Batch(
+BANKING = TillBatch(
     level=Level.BANKING,
     sequence=3,
     started=AT,

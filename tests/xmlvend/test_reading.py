@@ -175,6 +175,14 @@ def test_every_use_case_has_a_golden_request() -> None:
     assert absent == ["ReprintDepositReq"]
 
 
+@pytest.mark.parametrize("by", ["account", "name", "address", "id_number"])
+def test_a_customer_is_known_by_what_is_given_where_no_type_says(by: str) -> None:
+    name = f"confirm_customer_by_{by}.strict"
+    untyped = re.sub(rb'(<ns2:custIdentifier) xsi:type="[^"]+"', rb"\1", REQUESTS[name])
+    assert untyped != REQUESTS[name]
+    assert read_request(untyped, currency=SHILLINGS).request == MEANT[name]
+
+
 def test_the_head_says_who_asks_from_where_and_how_it_was_wrapped() -> None:
     caller = read_request(REQUESTS["last_response.strict"], currency=SHILLINGS).caller
     assert caller.soap is Soap.V12
@@ -219,6 +227,31 @@ def test_a_gzipped_body_is_read_announced_or_not() -> None:
 def test_names_and_types_are_read_in_any_case() -> None:
     body = REQUESTS["free_basic.strict"].replace(b"fbeReq", b"FBEReq")
     assert read_request(body, currency=SHILLINGS).request == MEANT["free_basic.strict"]
+
+
+def test_a_till_may_hand_over_nothing_it_can_tell() -> None:
+    body = REQUESTS["credit_vend.strict"].replace(b'<ns2:tenderAmt value="1000"', b"<ns2:tenderAmt")
+    read = read_request(body, currency=SHILLINGS).request
+    assert isinstance(read, ask.CreditVend)
+    assert read.tender == ask.Tender(by=ask.PayWith.CASH, amount_minor=None)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'<Envelope xmlns="urn:other"><Body><loginReq/></Body></Envelope>',
+        b'<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"/>',
+        b'<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body/></s:Envelope>',
+        (
+            b'<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope"><s:Body><a/><b/></s:Body>'
+            b"</s:Envelope>"
+        ),
+    ],
+)
+def test_an_envelope_without_exactly_one_request_is_refused(body: bytes) -> None:
+    with pytest.raises(XmlvendMalformed) as caught:
+        read_request(body, currency=SHILLINGS)
+    assert caught.value.reason is Reason.ENVELOPE
 
 
 def changed(name: str, old: str, new: str) -> bytes:
@@ -275,6 +308,14 @@ WALLET = 'xsi:type="ns2:Cash"'
             "",
             Reason.MISSING,
             "idMethod/@sgc",
+        ),
+        ("last_response.strict", ' xsi:type="ns2:LastRespAdviceReq"', "", Reason.TYPE, "adviceReq"),
+        (
+            "confirm_customer_by_account.strict",
+            ' xsi:type="ns2:CustAccountNo" accNo="44-101-7"',
+            "",
+            Reason.TYPE,
+            "custIdentifier",
         ),
         ("reprint_shift.strict", ">41<", ">last<", Reason.VALUE, "seqNo"),
         ("last_response.strict", "ns2:adviceReqMsgID", "ns2:of", Reason.MISSING, "adviceReqMsgID"),

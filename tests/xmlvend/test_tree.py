@@ -128,7 +128,9 @@ def test_a_type_is_resolved_by_the_prefixes_declared_where_it_stands() -> None:
     assert tree.children[0].kind == "Named"
 
 
-@pytest.mark.parametrize("kind", [b"q:Named", b"q:", b"", b":"])
+@pytest.mark.parametrize(
+    "kind", [b"q:Named", b"q:", b"", b":", b"a b", b"a&#10;b", b"n" * 65, b"\xc3\xa9"]
+)
 def test_a_type_whose_prefix_is_declared_elsewhere_is_refused(kind: bytes) -> None:
     body = (
         b'<x xmlns:i="http://www.w3.org/2001/XMLSchema-instance"><y xmlns:q="urn:q"/>'

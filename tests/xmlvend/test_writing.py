@@ -144,6 +144,7 @@ def test_tokens_are_not_in_what_is_printed_of_an_answer() -> None:
     sent = write_answer(sale, currency=SHILLINGS, soap=Soap.V11)
     printed = repr(sale) + repr(sent)
     assert "01234567890123456789" not in printed
+    assert "+2547" not in printed
     assert "11112222333344445555" not in printed
 
 

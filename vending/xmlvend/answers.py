@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from vending.values import Value
-from vending.xmlvend.batches import Batch, DepositSlip, StartedBatch
+from vending.xmlvend.batches import DepositSlip, StartedBatch, TillBatch
 from vending.xmlvend.faults import Fault
 from vending.xmlvend.identity import UNKNOWN, Caller, Device, MessageId
 from vending.xmlvend.receipts import Customer, KeyChange, Meter, Party, Receipt
@@ -208,14 +208,14 @@ class TotalAnswer(Value, frozen=True, kw_only=True):
     """What is in batches so far, at least one."""
 
     head: Head
-    batches: tuple[Batch, ...]
+    batches: tuple[TillBatch, ...]
 
 
 class EndAnswer(Value, frozen=True, kw_only=True):
     """The batch that was closed; of "all", the widest."""
 
     head: Head
-    batch: Batch
+    batch: TillBatch
 
 
 class ReprintBatchAnswer(Value, frozen=True, kw_only=True):

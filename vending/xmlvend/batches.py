@@ -93,7 +93,7 @@ class BatchReport(Value, frozen=True, kw_only=True):
     energy_wh: int | None = None
 
 
-class Batch(Value, frozen=True, kw_only=True):
+class TillBatch(Value, frozen=True, kw_only=True):
     """A batch and what was in it, with those it is made of."""
 
     level: Level
@@ -105,4 +105,4 @@ class Batch(Value, frozen=True, kw_only=True):
     first: int | None = None
     last: int | None = None
     slip: DepositSlip | None = None
-    parts: tuple["Batch", ...] = ()
+    parts: tuple["TillBatch", ...] = ()

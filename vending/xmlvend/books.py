@@ -4,7 +4,7 @@ from typing import Final
 
 from vending.xmlvend.amounts import Currency
 from vending.xmlvend.answers import DepositAnswer, EndAnswer, StatementAnswer
-from vending.xmlvend.batches import Batch, BatchReport, DepositSlip, Level, StartedBatch
+from vending.xmlvend.batches import BatchReport, DepositSlip, Level, StartedBatch, TillBatch
 from vending.xmlvend.document import Node, node, optional
 from vending.xmlvend.shapes import energy, head, instant, money
 
@@ -34,7 +34,7 @@ def started(name: str, batch: StartedBatch, *, typed: bool = True) -> Node:
     )
 
 
-def ended(name: str, batch: Batch, currency: Currency, *, typed: bool = True) -> Node:
+def ended(name: str, batch: TillBatch, currency: Currency, *, typed: bool = True) -> Node:
     """Return a batch and what was in it; `typed` where the schema leaves its level open."""
     part = _PARTS.get(batch.level)
     first, last = _ENDS.get(batch.level, ("", ""))

@@ -57,6 +57,8 @@ class Spelling(StrEnum):
 class Node(Value, frozen=True, kw_only=True):
     """An element to be written. `name` and `kind` (its xsi:type, or "") have a prefix: "b:amt"."""
 
+    hidden = frozenset({"attributes", "children", "text"})
+
     name: str
     kind: str
     attributes: dict[str, str]

@@ -169,13 +169,26 @@ def _meter(element: Element) -> MeterIdentity:
 
 
 def _customer(element: Element) -> CustomerIdentity:
-    by = kind_of(element, CustomerBy)
+    by = kind_of(element, CustomerBy) if element.kind else _inferred(element)
     if by is CustomerBy.ACCOUNT:
         return CustomerIdentity(by=by, text=needed_attribute(element, "accNo"))
     if by is CustomerBy.ID_NUMBER:
         return CustomerIdentity(by=by, text=needed_attribute(element, "idNo"))
     name = "name" if by is CustomerBy.NAME else "address"
     return CustomerIdentity(by=by, text=needed(text_of(element, name), at=name))
+
+
+def _inferred(element: Element) -> CustomerBy:
+    """Return what a customer without a type is searched by: whichever of the four is there."""
+    if "accNo" in element.attributes:
+        return CustomerBy.ACCOUNT
+    if "idNo" in element.attributes:
+        return CustomerBy.ID_NUMBER
+    if element.child("name") is not None:
+        return CustomerBy.NAME
+    if element.child("address") is not None:
+        return CustomerBy.ADDRESS
+    raise XmlvendMalformed(reason=Reason.TYPE, at=element.name)
 
 
 def amount_of(element: Element, name: str, currency: Currency) -> int:

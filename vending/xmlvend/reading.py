@@ -74,6 +74,8 @@ def _unwrapped(root: Element) -> tuple[Soap, Element]:
 
 def _reading_of(request: Element, caller: Caller) -> _Reading:
     found = _lookup(request)
+    if found is None and not request.kind and request.name in _ABSTRACT:
+        raise XmlvendMalformed(reason=Reason.TYPE, at=request.name)
     if found is None:
         raise UseCaseUnsupported(use_case=_name_of(request), caller=caller)
     return found
@@ -280,6 +282,14 @@ _NAMED: Final[dict[str, _Reading]] = {
     "VendorStatementReq": _statement,
 }
 """Each request by its type's name: what is offered. Anything else is an unsupported use case."""
+
+_ABSTRACT: Final = frozenset(
+    {
+        *("adviceReq", "meterSpecificEngReq", "nonMeterSpecificEngReq"),
+        *("startBatchReq", "totalBatchReq", "endBatchReq", "reprintEndBatchReq"),
+    }
+)
+"""Elements that stand for several requests, of which only their type says which one."""
 
 _READINGS: Final = {name.casefold(): reading for name, reading in _NAMED.items()}
 

@@ -24,6 +24,8 @@ class Organisation(Value, frozen=True, kw_only=True):
 class Customer(Value, frozen=True, kw_only=True):
     """Whose meter it is, as far as the vendor may know: the name is masked before it is here."""
 
+    hidden = frozenset({"name", "address", "contact"})
+
     name: str
     address: str
     contact: str = ""

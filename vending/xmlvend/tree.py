@@ -2,9 +2,11 @@
 
 The parser is the standard library's expat, held by its own handlers: a document type declaration
 is refused where it begins, so no entity can be declared, and depth, elements and attributes are
-counted as they come. Text is decoded here, strictly, and expat is given characters: what an XML
-declaration says about the encoding is then only a claim to be checked against the bytes. (.NET
-clients that print XML into a string say "utf-16" and send UTF-8.)
+counted as they come. (A library that builds its tree first can only be asked afterwards.) The body
+is given to it whole, so that no unfinished name is scanned twice. Text is decoded here, strictly,
+and expat is given characters: what an XML declaration says about the encoding is then only a claim
+to be checked against the bytes. (.NET clients that print XML into a string say "utf-16" and send
+UTF-8.)
 """
 
 import codecs
@@ -40,6 +42,9 @@ _NAMES_TOLD: Final = 4
 _GZIP: Final = b"\x1f\x8b"
 _GZIP_WINDOW: Final = 31
 _DECLARED: Final = re.compile(rb"\s*<\?xml[^>]{0,100}?encoding\s*=\s*[\"']([A-Za-z0-9._-]{1,40})")
+
+_LOCAL_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}\Z")
+"""The name of a type: ours are all of these, and others are repeated in answers and logs."""
 
 _CODECS: Final = {
     "utf-8": "utf-8",
@@ -202,6 +207,6 @@ class _Growth:
     def _local(self, kind: str) -> str:
         """Return the local name of a qualified one; its prefix must be declared here."""
         prefix, colon, name = kind.rpartition(":")
-        if not name or (colon and not self._prefixes.get(prefix)):
+        if not _LOCAL_NAME.match(name) or (colon and not self._prefixes.get(prefix)):
             raise XmlvendMalformed(reason=Reason.TYPE, at=self.path())
         return name
