@@ -235,6 +235,10 @@ class Wire(asyncio.Transport):
         """Hold back what comes."""
         self._paused = True
 
+    def is_reading(self) -> bool:
+        """Whether what comes is delivered."""
+        return not self._paused
+
     def resume_reading(self) -> None:
         """Let go what was held back."""
         self._paused = False
