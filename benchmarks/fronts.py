@@ -16,7 +16,7 @@ from rich.table import Table
 
 from benchmarks import books, cluster, committed
 from benchmarks.goals import percentile
-from benchmarks.rounds import spent_in
+from benchmarks.quiet import spent_in
 from benchmarks.site import TEMPLATE, Fire, Server, Site
 
 WORKERS = (0, 1, 2)

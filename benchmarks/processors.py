@@ -2,7 +2,8 @@
 
 A tree's time includes that of children it has already collected, so that PostgreSQL's short-lived
 backends are not lost. Strangers are what the machine was busy with besides our own tree: a
-measurement that shared its cores with them is repeated, not believed.
+measurement that shared its cores with them is repeated, not believed. The kernel's own threads,
+which write back what a big import or a drain has written, are no strangers.
 """
 
 import os
@@ -83,7 +84,7 @@ def tree(root: int, among: Mapping[int, Process]) -> list[Process]:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Processor seconds so far: of named trees, of this benchmark altogether, of the machine."""
+    """Processor seconds so far: of named trees, of ourselves (with the kernel), of the machine."""
 
     at: float
     trees: Mapping[str, float]
@@ -112,10 +113,11 @@ class Spent:
 def read(roots: Mapping[str, int]) -> Reading:
     """Take a reading of named trees, of this process's own tree, and of the machine."""
     now = processes()
+    kernel = kernel_root()
     return Reading(
         at=time.monotonic(),
         trees={name: _seconds(tree(pid, now)) for name, pid in roots.items()},
-        ours=_seconds(tree(os.getpid(), now)),
+        ours=_seconds(tree(os.getpid(), now)) + (_seconds(tree(kernel, now)) if kernel else 0.0),
         machine=busy_ticks((PROC / "stat").read_text()) / TICKS_A_SECOND,
     )
 
@@ -128,6 +130,15 @@ def between(before: Reading, after: Reading) -> Spent:
         trees={name: after.trees[name] - before.trees.get(name, 0.0) for name in after.trees},
         strangers=max(0.0, strangers),
     )
+
+
+def kernel_root(proc: Path = PROC) -> int:
+    """Return the process from which the kernel's threads descend, 0 where none is to be seen."""
+    try:
+        name = (proc / "2" / "comm").read_text()
+    except OSError:
+        return 0
+    return 2 if name.strip() == "kthreadd" else 0
 
 
 def resident_mb(pid: int) -> float:

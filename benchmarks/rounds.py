@@ -1,34 +1,27 @@
 """The rates at saturation, in interleaved rounds: TPC-B, an empty request, a sale, a callback.
 
 Each round runs them all, one after the other and a few seconds each, and the ratios are taken
-within the round: what slows this machine for a minute slows both sides. A round during which
-strangers took more than a fifth of a core is repeated, but not for ever.
+within the round: what slows this machine for a minute slows both sides.
 """
 
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from statistics import median
-from typing import TypeVar
 
 import msgspec
 
-from benchmarks import committed, processors
+from benchmarks import committed
 from benchmarks.goals import Result, percentile, ratios
 from benchmarks.processors import Spent
+from benchmarks.quiet import Quiet, spent_in
 from benchmarks.site import Fire, Server, Site
-
-T = TypeVar("T")
 
 SALE_CONNECTIONS = 256
 CALLBACK_CONNECTIONS = 256
 ECHO_CONNECTIONS = 64
-STRANGE_CORES_MAX = 0.2
-REPEATS_MAX = 2
-"""A machine that is never quiet is measured all the same, and the result says so."""
-
 SETTLE_SECONDS = 0.3
 
 COLLECT_SECONDS = 0.5
@@ -50,7 +43,7 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Round(msgspec.Struct, frozen=True, kw_only=True):
-    """One round: the rates by what was done, and how many cores strangers kept busy."""
+    """One round: the rates by what was done, and how many cores strangers kept busy at worst."""
 
     rates: dict[str, Rate]
     strange_cores: float
@@ -58,16 +51,14 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(slots=True, kw_only=True)
 class Bench:
-    """What a round needs: the site, its servers, and the trees whose time is counted."""
+    """What a round needs: the site, its servers, and whoever listens for strangers."""
 
     site: Site
     vending: Server
     paused: Server
     echo: Server
     seconds: float
-    say: Callable[[str], None]
-    repeated: int = 0
-    strange: list[float] = field(default_factory=list)
+    quiet: Quiet
 
     @property
     def roots(self) -> dict[str, int]:
@@ -80,15 +71,8 @@ class Bench:
         }
 
 
-async def spent_in(roots: Mapping[str, int], work: Awaitable[T]) -> tuple[T, Spent]:
-    """Return what some work returns, and the processor time spent meanwhile."""
-    before = processors.read(roots)
-    done = await work
-    return done, processors.between(before, processors.read(roots))
-
-
-async def rounds(bench: Bench, count: int) -> list[Round]:
-    """Warm everything up, and return so many undisturbed rounds (or the best that could be had)."""
+async def warm(bench: Bench) -> None:
+    """Warm every server up, and have PostgreSQL look at its tables."""
     for server, kind in ((bench.vending, "sale"), (bench.vending, "confirm"),
                          (bench.paused, "confirm"), (bench.echo, "echo")):  # fmt: skip
         fire = await bench.site.fire(server, kind, connections=64, seconds=1.0)
@@ -98,30 +82,21 @@ async def rounds(bench: Bench, count: int) -> list[Round]:
         # What PostgreSQL's autovacuum does within a minute of real life: tables that were empty
         # when their plans were made have rows by now.
         await bench.site.cluster.execute("analyze", database=server.database)
+
+
+async def rounds(bench: Bench, count: int) -> list[Round]:
+    """Return so many undisturbed rounds (or the best that could be had)."""
     found = []
     for number in range(1, count + 1):
-        one = await _quiet_round(bench, number)
+        one = await bench.quiet.measure(f"round {number}", partial(_round, bench))
         found.append(one)
         told = (f"{rate.what} {rate.per_second:,.0f}/s" for rate in one.rates.values())
-        bench.say(f"round {number} of {count}: {', '.join(told)}")
+        bench.quiet.say(f"round {number} of {count}: {', '.join(told)}")
     return found
 
 
-async def _quiet_round(bench: Bench, number: int) -> Round:
-    """Return a round without strangers, or the last of a few tries at one."""
-    one = await _round(bench)
-    for _ in range(REPEATS_MAX):
-        if one.strange_cores <= STRANGE_CORES_MAX:
-            break
-        bench.repeated += 1
-        bench.say(f"round {number} again: strangers took {one.strange_cores:.2f} cores")
-        one = await _round(bench)
-    bench.strange.append(one.strange_cores)
-    return one
-
-
-async def _round(bench: Bench) -> Round:
-    strange = 0.0
+async def _round(bench: Bench) -> tuple[Round, Spent]:
+    worst: Spent | None = None
     rates = {}
     for what in (_tpcb, _echo, _ack, _sale, _callback):
         alone = what in (_tpcb, _echo, _ack)
@@ -136,8 +111,11 @@ async def _round(bench: Bench) -> Round:
         if alone:
             await asyncio.sleep(SETTLE_SECONDS)
         rates[rate.what] = rate
-        strange = max(strange, spent.strange_cores)
-    return Round(rates=rates, strange_cores=strange)
+        if worst is None or spent.strange_cores > worst.strange_cores:
+            worst = spent
+    if worst is None:
+        raise AssertionError
+    return Round(rates=rates, strange_cores=worst.strange_cores), worst
 
 
 async def _tpcb(bench: Bench) -> tuple[Rate, Spent]:
@@ -220,8 +198,8 @@ def _rate(
     )
 
 
-def judge(result: Result, found: list[Round]) -> None:
-    """Set the figures that are ratios of these rounds."""
+def judge(result: Result, found: list[Round], *, told: str) -> None:
+    """Set the figures that are ratios of these rounds; `told` is what to add of strangers."""
     per = {what: [one.rates[what].per_second for one in found] for what in found[0].rates}
     micros = {what: [one.rates[what].micros for one in found] for what in found[0].rates}
 
@@ -232,19 +210,19 @@ def judge(result: Result, found: list[Round]) -> None:
     tpcb = f"TPC-B {median(per['tpcb']):,.0f}/s"
     result.set(
         "vend_over_tpcb", rounds=ratios(per["sale"], per["tpcb"]),
-        note=f"{offered('sale')}; {tpcb}",
+        note=f"{offered('sale')}; {tpcb}{told}",
     )  # fmt: skip
     result.set(
         "callback_over_tpcb", rounds=ratios(per["callback"], per["tpcb"]),
-        note=f"{offered('callback')}; {tpcb}",
+        note=f"{offered('callback')}; {tpcb}{told}",
     )  # fmt: skip
     result.set(
         "cpu_vend_over_echo", rounds=ratios(micros["sale"], micros["echo"]),
         note=f"{median(micros['sale']):.0f} us at {offered('sale')}; "
-        f"echo {median(micros['echo']):.0f} us at {offered('echo')}",
+        f"echo {median(micros['echo']):.0f} us at {offered('echo')}{told}",
     )  # fmt: skip
     result.set(
         "ack_over_echo", rounds=ratios(per["ack"], per["echo"]),
-        note=f"{offered('ack')}; echo {median(per['echo']):,.0f}/s",
+        note=f"{offered('ack')}; echo {median(per['echo']):,.0f}/s{told}",
     )  # fmt: skip
     result.details["rounds"] = msgspec.to_builtins(found)

@@ -175,8 +175,11 @@ class Site:
         generator = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "benchmarks.gun", str(spec), str(result)
         )
-        if await generator.wait():
-            raise RuntimeError(load.order.kind)
+        try:
+            if await generator.wait():
+                raise RuntimeError(load.order.kind)
+        finally:
+            await _end(generator)
         fired = msgspec.msgpack.decode(result.read_bytes(), type=Fired)
         fire = Fire(prefix=prefix, fired=fired)
         status = fired.columns()[2]

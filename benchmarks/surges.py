@@ -5,17 +5,24 @@ Latencies count from the instant a request was due, and tokens from the same ins
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from http import HTTPStatus
 from itertools import pairwise
+from statistics import median
 from typing import Any
+
+import msgspec
 
 from benchmarks import committed, processors
 from benchmarks.goals import Result, percentile, ratios
 from benchmarks.gun import Phase
 from benchmarks.processors import Spent
-from benchmarks.rounds import SALE_CONNECTIONS, spent_in
+from benchmarks.quiet import Quiet, spent_in
+from benchmarks.rounds import SALE_CONNECTIONS
 from benchmarks.site import Fire, Server, Site
 
+CALM_PER_SECOND = 300
+HIGH_PER_SECOND = 3_000
 SURGE_CONNECTIONS = 512
 OVERLOAD_CONNECTIONS = 2048
 SLOW_MILLISECONDS = 10
@@ -23,12 +30,14 @@ EDGES_MS = (0, 1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 75, 100, 150, 250, 500, 1000, 
 """Where the histogram's bars begin and end."""
 
 
-async def surge(site: Site, server: Server, result: Result, *, calm: float, high: float) -> None:
+async def surge(
+    site: Site, server: Server, result: Result, *, calm: float, high: float, quiet: Quiet
+) -> None:
     """Offer 300/s, then 3 000/s, then 300/s again, and judge the high part."""
     phases = [
-        Phase(per_second=300, seconds=calm),
-        Phase(per_second=3000, seconds=high),
-        Phase(per_second=300, seconds=calm),
+        Phase(per_second=CALM_PER_SECOND, seconds=calm),
+        Phase(per_second=HIGH_PER_SECOND, seconds=high),
+        Phase(per_second=CALM_PER_SECOND, seconds=calm),
     ]
     roots = {"server": server.pid, "postgres": site.cluster.pid}
     memory = processors.resident_mb(server.pid)
@@ -38,14 +47,21 @@ async def surge(site: Site, server: Server, result: Result, *, calm: float, high
         await committed.settled(site.cluster, server.database, fire.prefix)
         return fire
 
-    fire, spent = await spent_in(roots, run())
+    async def work() -> tuple[tuple[Fire, Spent], Spent]:
+        fire, spent = await spent_in(roots, run())
+        return (fire, spent), spent
+
+    fire, spent = await quiet.measure("surge", work, tries=2)
     stamps = await committed.stamps(site.cluster, server.database, fire.prefix)
     due, latency, status = fire.fired.columns()
     tokens = committed.waits(fire, stamps)
     acknowledged = committed.within(due, latency, calm, calm + high)
     vended = committed.within(due, tokens, calm, calm + high)
-    errors = sum(code != 200 for code in status)
-    told = f"3 000/s for {high:.0f} s, open loop, {len(due):,} payments; {_cost(fire, spent)}"
+    errors = sum(code != HTTPStatus.OK for code in status)
+    told = (
+        f"3 000/s for {high:.0f} s, open loop, {len(due):,} payments; {_cost(fire, spent)}"
+        f"{quiet.told('surge')}"
+    )
     note = f"acknowledgement; {told}"
     result.set("surge_p99_ms", percentile(acknowledged, 0.99) * 1e3, note=note)
     note = f"callback to committed token; {told}"
@@ -67,78 +83,156 @@ async def surge(site: Site, server: Server, result: Result, *, calm: float, high
     result.details["batches"] = await batches(site, server, fire.prefix)
 
 
+class Flood(msgspec.Struct, frozen=True, kw_only=True):
+    """One round of the overload: sales a second before it, and what became of twice as many.
+
+    `goodput` counts sales answered 201 with their token before the last one was due: what was
+    answered later is not work done under that load. `seconds` has offered, accepted and the p99 of
+    the accepted, second by second of the time at which they were due or answered.
+    """
+
+    capacity: float
+    goodput: float
+    p99_ms: float | None
+    answers: dict[int, int]
+    cost: str
+    seconds: list[dict[str, Any]]
+    accepted_histogram: list[tuple[str, int]]
+
+
 async def overload(
-    site: Site, server: Server, result: Result, *, capacity: float, seconds: float
-) -> None:
-    """Offer sales at twice the measured capacity: how much of the capacity is still done."""
-    phases = [Phase(per_second=2 * capacity, seconds=seconds)]
+    site: Site, server: Server, result: Result, *, rounds: int, calm: float, seconds: float,
+    quiet: Quiet,
+) -> None:  # fmt: skip
+    """Sell at capacity, then offer twice that, in turns: how much of the capacity is still done."""
+
+    async def work() -> tuple[Flood, Spent]:
+        return await spent_in({}, _flood(site, server, calm=calm, seconds=seconds))
+
+    found = []
+    for number in range(1, rounds + 1):
+        one = await quiet.measure(f"overload {number}", work)
+        found.append(one)
+        quiet.say(
+            f"overload {number} of {rounds}: {one.goodput:,.0f}/s of {one.capacity:,.0f}/s, "
+            f"p99 {one.p99_ms or 0:,.0f} ms, answers {_answers(one)}"
+        )
+    told = (
+        f"{median(one.goodput for one in found):,.0f}/s of "
+        f"{median(one.capacity for one in found):,.0f}/s measured just before (closed loop, "
+        f"{SALE_CONNECTIONS} connections), offered twice that for {seconds:.0f} s on "
+        f"{OVERLOAD_CONNECTIONS} connections; answers {_answers(found[-1])}; {found[-1].cost}"
+        f"{quiet.told('overload')}"
+    )
+    result.set(
+        "overload_goodput",
+        rounds=ratios([one.goodput for one in found], [one.capacity for one in found]),
+        note=told,
+    )
+    p99s = [one.p99_ms for one in found if one.p99_ms is not None]
+    if p99s:
+        result.set("overload_p99_ms", rounds=p99s, note="sales answered 201 with their token")
+    else:
+        result.set("overload_p99_ms", reason="no sale was answered")
+    result.details["overload"] = msgspec.to_builtins(found)
+
+
+async def _flood(site: Site, server: Server, *, calm: float, seconds: float) -> Flood:
+    before = await site.fire(server, "sale", connections=SALE_CONNECTIONS, seconds=calm)
+    capacity = before.answered / before.fired.seconds
     roots = {"server": server.pid, "postgres": site.cluster.pid}
     fire, spent = await spent_in(
         roots,
         site.fire(
-            server, "sale", connections=OVERLOAD_CONNECTIONS, phases=phases, patience_seconds=8.0
+            server, "sale", connections=OVERLOAD_CONNECTIONS, patience_seconds=8.0,
+            phases=[Phase(per_second=2 * capacity, seconds=seconds)],
         ),
-    )
-    due, latency, status = fire.fired.columns()
-    accepted = sorted(
-        took for took, code in zip(latency, status, strict=True) if 200 <= code < 300
     )  # fmt: skip
-    # What was still answered after the last arrival is not work done under this load.
-    in_time = sum(
-        at + took <= seconds and 200 <= code < 300
+    due, latency, status = fire.fired.columns()
+    accepted = [
+        (at, took)
         for at, took, code in zip(due, latency, status, strict=True)
+        if code == HTTPStatus.CREATED
+    ]
+    ordered = sorted(took for _, took in accepted)
+    return Flood(
+        capacity=capacity,
+        goodput=sum(at + took <= seconds for at, took in accepted) / seconds,
+        p99_ms=_p99_ms(ordered),
+        answers=dict(Counter(status)),
+        cost=_cost(fire, spent),
+        seconds=_flood_by_second(due, accepted),
+        accepted_histogram=histogram(ordered),
     )
-    goodput = in_time / seconds
-    answers = ", ".join(f"{code}: {n:,}" for code, n in sorted(Counter(status).items()))
-    note = (
-        f"{goodput:,.0f}/s of {capacity:,.0f}/s, offered {2 * capacity:,.0f}/s for "
-        f"{seconds:.0f} s; answers {answers} (0: none in 8 s); {_cost(fire, spent)}"
+
+
+def _flood_by_second(
+    due: Sequence[float], accepted: Sequence[tuple[float, float]]
+) -> list[dict[str, Any]]:
+    offered = Counter(int(at) for at in due)
+    done: dict[int, list[float]] = {}
+    for at, took in accepted:
+        done.setdefault(int(at + took), []).append(took)
+    return [
+        {
+            "second": second,
+            "offered": offered[second],
+            "accepted": len(done.get(second, [])),
+            "p99_ms": _p99_ms(sorted(done.get(second, []))),
+        }
+        for second in sorted(offered)
+    ]
+
+
+def _answers(one: Flood) -> str:
+    return ", ".join(
+        f"{code or 'no answer in 8 s'}: {count:,}" for code, count in sorted(one.answers.items())
     )
-    result.set("overload_goodput", goodput / capacity, note=note)
-    if accepted:
-        result.set("overload_p99_ms", percentile(accepted, 0.99) * 1e3, note="sales answered 201")
-    else:
-        result.set("overload_p99_ms", reason="no sale was answered")
-    result.details["overload"] = {"accepted_histogram": histogram(accepted), "answers": answers}
 
 
 async def slow_disk(
-    site: Site,
-    server: Server,
-    result: Result,
-    *,
-    rounds: int,
-    seconds: float,
-    say: Callable[[str], None],
+    site: Site, server: Server, result: Result, *, rounds: int, seconds: float, quiet: Quiet
 ) -> None:
     """Sell with and without 10 ms more on every fdatasync, in turns."""
     if site.cluster.slow_file is None:
         result.set("slow_disk", reason="no C compiler (cc) to make the disk slower with")
         return
-    slow: list[float] = []
-    fast: list[float] = []
-    for _ in range(rounds):
-        for milliseconds, rates in ((0, fast), (SLOW_MILLISECONDS, slow)):
-            site.cluster.slow_down(milliseconds)
-            try:
-                fire = await site.fire(
-                    server, "sale", connections=SALE_CONNECTIONS, seconds=seconds
-                )
-            finally:
-                site.cluster.slow_down(0)
-            rates.append(fire.answered / fire.fired.seconds)
-        say(f"slow disk: {slow[-1]:,.0f}/s of {fast[-1]:,.0f}/s")
-    note = f"sales on {SALE_CONNECTIONS} connections, closed loop"
-    result.set("slow_disk", rounds=ratios(slow, fast), note=note)
+
+    async def work() -> tuple[tuple[float, float], Spent]:
+        return await spent_in({}, _fast_and_slow(site, server, seconds))
+
+    found = []
+    for number in range(1, rounds + 1):
+        fast, slow = await quiet.measure(f"slow disk {number}", work)
+        found.append((fast, slow))
+        quiet.say(f"slow disk {number} of {rounds}: {slow:,.0f}/s of {fast:,.0f}/s")
+    note = (
+        f"{median(slow for _, slow in found):,.0f}/s of {median(fast for fast, _ in found):,.0f}/s "
+        f"sales on {SALE_CONNECTIONS} connections, closed loop{quiet.told('slow disk')}"
+    )
+    result.set("slow_disk", rounds=[slow / fast for fast, slow in found], note=note)
+
+
+async def _fast_and_slow(site: Site, server: Server, seconds: float) -> tuple[float, float]:
+    rates = []
+    for milliseconds in (0, SLOW_MILLISECONDS):
+        site.cluster.slow_down(milliseconds)
+        try:
+            fire = await site.fire(server, "sale", connections=SALE_CONNECTIONS, seconds=seconds)
+        finally:
+            site.cluster.slow_down(0)
+        rates.append(fire.answered / fire.fired.seconds)
+    return rates[0], rates[1]
 
 
 async def soak(site: Site, server: Server, *, seconds: float) -> list[tuple[float, float]]:
     """Offer 300/s and return the server's memory (seconds, MB) once a second."""
     firing = asyncio.create_task(
         site.fire(
-            server, "confirm", connections=64, phases=[Phase(per_second=300, seconds=seconds)]
+            server, "confirm", connections=64,
+            phases=[Phase(per_second=CALM_PER_SECOND, seconds=seconds)],
         )
-    )
+    )  # fmt: skip
     memory = []
     began = asyncio.get_running_loop().time()
     while not firing.done():
@@ -214,5 +308,6 @@ def _cost(fire: Fire, spent: Spent) -> str:
     each = {name: seconds / asked * 1e6 for name, seconds in spent.trees.items()}
     return (
         f"{each['server']:.0f} us server + {each['postgres']:.0f} us database "
-        f"+ {fire.fired.cpu_seconds / asked * 1e6:.0f} us generator each"
+        f"+ {fire.fired.cpu_seconds / asked * 1e6:.0f} us generator each "
+        f"(generator {fire.fired.cpu_seconds / fire.fired.seconds:.2f} of a core)"
     )
