@@ -49,7 +49,7 @@ def test_an_amount_is_read_exactly(value: str, minor: int) -> None:
         ("1\n2", "KES", Reason.VALUE),
         ("9" * 13, "KES", Reason.VALUE),
         ("50", "USD", Reason.CURRENCY),
-        ("50", "kes", Reason.CURRENCY),
+        ("50", "KE", Reason.CURRENCY),
     ],
 )
 def test_an_amount_that_is_not_exact_is_refused(value: str, symbol: str, reason: Reason) -> None:
@@ -58,7 +58,7 @@ def test_an_amount_that_is_not_exact_is_refused(value: str, symbol: str, reason:
     assert caught.value.reason is reason
 
 
-@pytest.mark.parametrize("symbol", ["KES", "KSh", "", " KES "])
+@pytest.mark.parametrize("symbol", ["KES", "KSh", "KSH", "kes", "", " KES "])
 def test_the_currency_has_other_names_and_may_go_without(symbol: str) -> None:
     assert SHILLINGS.minor_of("1", symbol, at="amt") == 100
 

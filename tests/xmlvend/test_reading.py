@@ -175,6 +175,23 @@ def test_every_use_case_has_a_golden_request() -> None:
     assert absent == ["ReprintDepositReq"]
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "meter"),
+    [
+        (b'msno="37124567895" sgc="600675"', b'track2Data="6007270000000000009=0"', "card"),
+        (b'useSTT="false"', b'track2Data="6007270000000000009=0"', "details"),
+    ],
+)
+def test_details_that_carry_a_card_are_the_card_only_where_they_name_no_meter(
+    old: bytes, new: bytes, meter: str
+) -> None:
+    body = REQUESTS["confirm_meter.extended_detail"]
+    assert old in body
+    read = read_request(body.replace(old, new), currency=SHILLINGS).request
+    card = ask.MeterCard(track2="6007270000000000009=0")
+    assert read == ask.ConfirmMeter(meter=card if meter == "card" else details("2"))
+
+
 @pytest.mark.parametrize("by", ["account", "name", "address", "id_number"])
 def test_a_customer_is_known_by_what_is_given_where_no_type_says(by: str) -> None:
     name = f"confirm_customer_by_{by}.strict"

@@ -1,5 +1,6 @@
 """Answers as tills are to find them: golden, valid by the schema, the same however spelled."""
 
+import re
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -57,6 +58,36 @@ def test_the_schema_can_find_fault() -> None:
     assert payload_faults(sent.replace(b"<tariff>", b"<tarif>").replace(b"/tariff", b"/tarif"))
     assert payload_faults(sent.replace(b'"b:SaleCredTokenIssue"', b'"b:KCTokenIssue"'))
     assert payload_faults(sent.replace(b"revenue/2.1", b"revenue/2.2"))
+
+
+@pytest.mark.parametrize(
+    ("name", "spelling", "sought"),
+    [
+        # Clients in the field that read by pattern or by prefix, and what they look for.
+        ("credit_vend", Spelling.DEFAULTED, r"<creditVendResp "),
+        ("credit_vend", Spelling.DEFAULTED, r'<tx xsi:type="CreditVendTx"'),
+        ("credit_vend", Spelling.DEFAULTED, r"<custVendDetail .*?/>"),
+        ("credit_vend", Spelling.DEFAULTED, r"<respDateTime .*?</respDateTime>"),
+        ("credit_vend", Spelling.PREFIXED, r'<ns3:tx xsi:type="ns3:DebtRecoveryTx"'),
+        ("credit_vend", Spelling.PREFIXED, r'<ns3:tx xsi:type="ns3:ServiceChrgTx"'),
+        ("credit_vend", Spelling.PREFIXED, r"<ns2:set1stMeterKey><ns2:stsCipher>1111"),
+        ("confirm_customer", Spelling.PREFIXED, r"<ns3:meterDetail [^>]*><ns2:meterType at="),
+    ],
+)
+def test_clients_that_do_not_quite_read_xml_find_what_they_look_for(
+    name: str, spelling: Spelling, sought: str
+) -> None:
+    sent = write_answer(ANSWERS[name], currency=SHILLINGS, soap=Soap.V11, spelling=spelling)
+    assert re.search(sought, sent.body.decode())
+
+
+def test_such_clients_find_the_fault_too() -> None:
+    defaulted, prefixed = (
+        write_fault(REFUSED, soap=Soap.V11, spelling=spelling).body.decode()
+        for spelling in Spelling
+    )
+    assert re.search(r"<fault .*?</fault>", defaulted)
+    assert "<ns2:faultCode>meter_blocked</ns2:faultCode>" in prefixed
 
 
 def meaning(body: bytes) -> list[tuple[str, str, tuple[tuple[str, str], ...], str]]:

@@ -20,8 +20,8 @@ POWER_UNIT: Final = "kW"
 class Currency(Value, frozen=True, kw_only=True):
     """The utility's money: how it is written, what else it is called, and its decimals.
 
-    `symbol` is what answers carry. `aliases` are other symbols that clients may send for it; a
-    request without any symbol is taken to mean it, as one in another currency is not.
+    `symbol` is what answers carry. `aliases` are other symbols that clients may send for it, in
+    any case; a request without a symbol is taken to mean it, as one in another currency is not.
     """
 
     symbol: str
@@ -30,8 +30,8 @@ class Currency(Value, frozen=True, kw_only=True):
 
     def minor_of(self, value: str, symbol: str, *, at: str) -> int:
         """Return an amount in minor units; raises XmlvendMalformed, naming `at`."""
-        written = symbol.strip()
-        if written and written != self.symbol and written not in self.aliases:
+        written = symbol.strip().casefold()
+        if written and written not in {name.casefold() for name in (self.symbol, *self.aliases)}:
             raise XmlvendMalformed(reason=Reason.CURRENCY, at=at)
         return _whole(value, decimals=self.decimals, at=at)
 

@@ -151,9 +151,9 @@ def _meter(element: Element) -> MeterIdentity:
     card = element.child("track2Data")
     if card is not None:
         return MeterCard(track2=needed(card.text, at="track2Data"))
-    attributed = attribute(element, "track2Data")
-    if attributed:
-        return MeterCard(track2=attributed)
+    track2 = attribute(element, "track2Data")
+    if track2 and not attribute(element, "msno"):
+        return MeterCard(track2=track2)
     number = needed_attribute(element, "msno")
     if not attribute(element, "sgc"):
         return MeterNumber(number=number)

@@ -101,9 +101,7 @@ def read_tree(body: bytes) -> Element:
         parser.Parse(text, True)
     except expat.ExpatError as error:
         raise XmlvendMalformed(reason=Reason.NOT_XML, at=growth.path()) from error
-    if growth.root is None:
-        raise XmlvendMalformed(reason=Reason.NOT_XML, at="")
-    return growth.root
+    return growth.document.children[0]  # well-formed XML has exactly one
 
 
 def _unpacked(body: bytes) -> bytes:
@@ -156,15 +154,15 @@ class _Growth:
     """A tree while it is read, and the counts that bound it."""
 
     def __init__(self) -> None:
-        self.root: Element | None = None
-        self._open: list[Element] = []
+        self.document = Element(name="", namespace="", kind="", attributes={})
+        self._open: list[Element] = [self.document]
         self._texts: list[list[str]] = []
         self._elements = 0
         self._prefixes: dict[str, list[str]] = {}
 
     def path(self) -> str:
         """Return where reading stands: the last few elements, cut to what a log line stands."""
-        return "/".join(element.name[:_NAME_TOLD] for element in self._open[-_NAMES_TOLD:])
+        return "/".join(element.name[:_NAME_TOLD] for element in self._open[1:][-_NAMES_TOLD:])
 
     def refuse_doctype(self, *_declaration: object) -> None:
         raise XmlvendMalformed(reason=Reason.DTD, at="")
@@ -179,7 +177,7 @@ class _Growth:
         self._elements += 1
         if self._elements > ELEMENTS_MAX:
             raise XmlvendMalformed(reason=Reason.TOO_MANY_ELEMENTS, at=self.path())
-        if len(self._open) >= DEPTH_MAX:
+        if len(self._open) > DEPTH_MAX:
             raise XmlvendMalformed(reason=Reason.TOO_DEEP, at=self.path())
         namespace, _, name = tag.rpartition(_SEPARATOR)
         if len(given) > ATTRIBUTES_MAX:
@@ -191,10 +189,7 @@ class _Growth:
             kind="" if kind is None else self._local(kind.strip()),
             attributes={key: value for key, value in given.items() if _SEPARATOR not in key},
         )
-        if self._open:
-            self._open[-1].children.append(element)
-        else:
-            self.root = element
+        self._open[-1].children.append(element)
         self._open.append(element)
         self._texts.append([])
 
