@@ -317,6 +317,7 @@ class Config(_Section, frozen=True, kw_only=True):
     keys: Keys = Keys()
     sms: Sms = Sms()
     sales: Sales = Sales()
+    vendors: Vendors = Vendors()
     webhooks: Webhooks = Webhooks()
     log: Log = Log()
 
