@@ -18,7 +18,6 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from standardwebhooks import Webhook, WebhookVerificationError
 
-OK = b"HTTP/1.1 204 No Content\r\n\r\n"
 HUGE_BYTES = 50_000_000
 
 
@@ -50,7 +49,7 @@ class Receiver:
 
     A step is a status, (status, headers), raw bytes to answer with, "hang" (no answer until
     `release`), "drop" (the connection ends), "huge" (a 200 whose body does not end) or "silent"
-    (a 200 whose body never comes).
+    (a 200 whose body never comes). `greeting` is what it says before it is asked anything.
     """
 
     port: int = 0
@@ -58,6 +57,7 @@ class Receiver:
     scheme: str = "http"
     script: list[object] = field(default_factory=list)
     always: object = 204
+    greeting: bytes = b""
     taken: list[Taken] = field(default_factory=list)
     connections: int = 0
     flying: int = 0
@@ -73,7 +73,8 @@ class Receiver:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         try:
-            with suppress(ConnectionError, asyncio.IncompleteReadError):
+            with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+                writer.write(self.greeting)
                 while await self._exchange(reader, writer):
                     pass
         finally:

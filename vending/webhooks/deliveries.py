@@ -12,7 +12,7 @@ from vending.numbering import Numbers, first_at
 from vending.postgres.pool import Session
 from vending.values import Value
 from vending.webhooks import endpoints
-from vending.webhooks.endpoint import EndpointState, WebhookEndpointDisabled, endpoint_name
+from vending.webhooks.endpoint import WebhookEndpointDisabled, endpoint_name
 from vending.webhooks.event import INSERT_EVENTS, Event, EventType, body_of, columns
 
 PAGE_MAX = 200
@@ -56,6 +56,14 @@ select attempt.attempt, attempt.at, attempt.milliseconds, attempt.status, attemp
 _NUMBERED_WITHIN = timedelta(hours=3)
 """An event is numbered when it happens, by clocks that are set right by two hours at the most; so
 numbers bound the read of a window, and `occurred_at` says what is in it."""
+
+# Whoever asks for something now does not want to wait until a failing endpoint has rested.
+ROUSE = """
+update webhook_endpoint
+   set paused_until = $3
+ where vendor_id = $1 and endpoint_id = $2 and state = 'enabled'
+returning endpoint_id
+"""
 
 # A delivery on its way right now may arrive twice; whoever asks for a replay can bear that.
 REPLAY_ONE = """
@@ -198,8 +206,8 @@ async def replay(
 
     Raises WebhookEventUnknown, WebhookEndpointUnknown, WebhookEndpointDisabled.
     """
+    await _rouse(db, vendor_id=vendor_id, endpoint_id=endpoint_id, now=now)
     if not await db.fetch(REPLAY_ONE, vendor_id, endpoint_id, event_id, now):
-        await _require_enabled(db, vendor_id=vendor_id, endpoint_id=endpoint_id, now=now)
         raise WebhookEventUnknown(event_id=event_id)
 
 
@@ -248,7 +256,7 @@ async def send_test(
 
     Raises WebhookEndpointUnknown, WebhookEndpointDisabled.
     """
-    await _require_enabled(db, vendor_id=vendor_id, endpoint_id=endpoint_id, now=now)
+    await _rouse(db, vendor_id=vendor_id, endpoint_id=endpoint_id, now=now)
     event = Event(
         event_id=numbers.next(),
         vendor_id=vendor_id,
@@ -273,7 +281,7 @@ async def _replay(
     after: int,
     now: datetime,
 ) -> Replayed:
-    await _require_enabled(db, vendor_id=vendor_id, endpoint_id=endpoint_id, now=now)
+    await _rouse(db, vendor_id=vendor_id, endpoint_id=endpoint_id, now=now)
     rows = await db.fetch(
         REPLAY_MANY, vendor_id, endpoint_id, max(after, first_at(since - _NUMBERED_WITHIN)),
         since, until, states, REPLAY_MAX, now, first_at(until + _NUMBERED_WITHIN),
@@ -282,9 +290,10 @@ async def _replay(
     return Replayed(count=len(rows), after=rows[-1]["event_id"] if more else None)
 
 
-async def _require_enabled(db: Session, *, vendor_id: str, endpoint_id: int, now: datetime) -> None:
-    endpoint = await endpoints.find(db, vendor_id=vendor_id, endpoint_id=endpoint_id, now=now)
-    if endpoint.state is not EndpointState.ENABLED:
+async def _rouse(db: Session, *, vendor_id: str, endpoint_id: int, now: datetime) -> None:
+    """End the rest of an endpoint; raise if there is none, or one that is told of nothing."""
+    if not await db.fetch(ROUSE, vendor_id, endpoint_id, now):
+        await endpoints.find(db, vendor_id=vendor_id, endpoint_id=endpoint_id, now=now)
         raise WebhookEndpointDisabled(endpoint_id=endpoint_id)
 
 
