@@ -13,6 +13,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from vending import config, metrics
 from vending.__main__ import app
+from vending.api.v1 import description
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
 
@@ -82,10 +83,16 @@ def commands_page() -> str:
     )
 
 
+def openapi_page() -> str:
+    """Return docs/reference/openapi.json."""
+    return description.written().decode()
+
+
 PAGES = {
     "configuration.md": settings_page,
     "metrics.md": metrics_page,
     "commands.md": commands_page,
+    "openapi.json": openapi_page,
 }
 
 

@@ -80,11 +80,7 @@ class Server(_Section, frozen=True, kw_only=True):
     ] = True
     workers: Annotated[
         int,
-        Meta(
-            ge=0,
-            le=64,
-            description="Front processes that share the port; 0 serves from one process.",
-        ),
+        Meta(ge=0, le=64, description="Front processes that share the port; 0: a single process."),
     ] = 0
 
 
@@ -237,10 +233,7 @@ class Sales(_Section, frozen=True, kw_only=True):
 
     secret: Annotated[
         str,
-        Meta(
-            pattern="^(|.{16,})$",
-            description="Bearer secret, at least 16 characters; empty closes the route.",
-        ),
+        Meta(pattern="^(|.{16,})$", description="At least 16 characters; empty closes the route."),
     ] = ""
     allowed_addresses: Annotated[
         list[str], _say("Addresses or networks sales may be asked from. Empty: none may.")
@@ -291,6 +284,11 @@ class Vendors(_Section, frozen=True, kw_only=True):
     token_minutes: Annotated[
         int, Meta(ge=5, le=60, description="How long an access token lasts.")
     ] = 15
+    burst_quota: Annotated[int, Meta(ge=1, description="A vendor's requests in 10 seconds.")] = 500
+    day_quota: Annotated[int, Meta(ge=1, description="A vendor's requests in a day.")] = 2_000_000
+    certificate_header: Annotated[
+        str, _say("Header in which a trusted proxy names the SHA-256 of a caller's certificate.")
+    ] = ""
 
 
 class Log(_Section, frozen=True, kw_only=True):

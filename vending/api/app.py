@@ -16,6 +16,7 @@ from vending.api.calls import Express, call_of, response_of
 from vending.api.doors import DOORS, Doors
 from vending.api.express import WAY, Way
 from vending.api.sales import Sales
+from vending.api.v1 import vendors
 
 
 def build(doors: Doors, *, chance: random.Random | None = None) -> web.Application:
@@ -28,16 +29,15 @@ def build(doors: Doors, *, chance: random.Random | None = None) -> web.Applicati
         middlewares=[admission.middleware(), problems.middleware()],
     )
     app[DOORS] = doors
-    gate = Admission(
-        doors.sequencer,
-        readers=doors.config.database.readers,
-        chance=chance or random.Random(secrets.randbits(64)),  # noqa: S311 -- jitter, not a secret
-    )
+    chance = chance or random.Random(secrets.randbits(64))  # noqa: S311 -- jitter, not a secret
+    gate = Admission(doors.sequencer, readers=doors.config.database.readers, chance=chance)
     app.cleanup_ctx.append(gate.watch)
     for plain in (callbacks, health):
         app.add_routes(plain.routes(doors))
     for shed in (reports, ussd):
         app.add_routes(shed.routes(doors, gate))
+    if doors.config.vendors.secret:
+        vendors.open_(app, doors, gate, chance=chance)
     expresses = (Confirmations(doors), Sales(doors, gate))
     app.add_routes([web.post(one.route, _by_framework(one)) for one in expresses])
     if doors.config.server.express:

@@ -8,6 +8,7 @@ from typing import Protocol
 import prometheus_client
 from aiohttp import web
 
+from vending.api.v1.errand import Carried, Errand
 from vending.clock import Clock
 from vending.config import Config
 from vending.payments.intake import Taken
@@ -88,8 +89,10 @@ class Doors:
 
     `readers` is a pool for reads only. `keys_loaded` says whether the key ring is open,
     `tariffs_loaded` whether there is a tariff to price by, and
-    `started` whether start-up has finished; both are asked anew for every health probe. `page` is
-    the whole server's metrics.
+    `started` whether the door is open; all are asked anew for every health probe. `waits_because`
+    is the code of what keeps a server that has just started from its database; None once it is
+    there. `page` is the whole server's metrics. A front has `errands`, by
+    which the core carries out what vendors ask to be written.
     """
 
     config: Config
@@ -101,7 +104,9 @@ class Doors:
     keys_loaded: Callable[[], bool]
     tariffs_loaded: Callable[[], bool]
     started: Callable[[], bool]
+    waits_because: Callable[[], str | None] = lambda: None
     page: Callable[[], Awaitable[bytes]] = own_page
+    errands: Callable[[Errand], Awaitable[Carried]] | None = None
 
 
 DOORS: web.AppKey[Doors] = web.AppKey("doors", Doors)

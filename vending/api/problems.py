@@ -25,6 +25,7 @@ from vending.api import admission
 from vending.api.calls import Reply, response_of
 from vending.api.lines import LineLimit
 from vending.api.sources import PathUnknown, SourceForbidden
+from vending.api.v1 import shapes
 from vending.errors import Inconsistent, Refused, Rejected, Unavailable, VendingError
 from vending.payments.inbox import InboxUnavailable, NoticeUnstorable
 from vending.payments.payment import NoticeConflicts, NoticeMalformed
@@ -110,10 +111,15 @@ SHAPES: Final[dict[type[VendingError], Shape]] = {
     CommitUnknown: Shape(
         HTTPStatus.SERVICE_UNAVAILABLE, retry=True, money_state=MoneyState.UNKNOWN
     ),
+    **{
+        kind: Shape(shape.status, retry=shape.retry is not shapes.Retry.NEVER)
+        for kind, shape in shapes.SHAPES.items()
+    },
 }
 """The whole map; an error that is not in it is shaped like its nearest parent."""
 
-_DATABASE_AWAY = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError)
+DATABASE_AWAY: Final = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError)
+"""What the driver raises when the database is not there, or does not answer in time."""
 
 _log = log.get("api")
 _lines = LineLimit()
@@ -150,17 +156,8 @@ def reply(error: VendingError, *, route: str, money_state: MoneyState | None = N
     `route` is the path's pattern, never the path: that holds a secret. `money_state` replaces what
     the map says, where the caller knows better.
     """
-    kind = type(error)
-    shape = shape_of(kind)
-    trace_id = secrets.token_hex(8)
-    told = ", ".join([f"{name}={value}" for name, value in error.facts.items()])
-    _counter(error.code).inc()
-    write = _log.error if shape.status >= HTTPStatus.INTERNAL_SERVER_ERROR else _log.warning
-    _lines.write(
-        write, "a request was refused",
-        code=error.code, status=int(shape.status), route=route, trace_id=trace_id, detail=told,
-        exc_info=isinstance(error, InternalFault),
-    )  # fmt: skip
+    shape = shape_of(type(error))
+    trace_id, told = noted(error, status=shape.status, route=route)
     body = Problem(
         type=f"urn:stima:error:{error.code}",
         title=error.sentence(),
@@ -180,18 +177,37 @@ def reply(error: VendingError, *, route: str, money_state: MoneyState | None = N
     )
 
 
+def noted(error: VendingError, *, status: HTTPStatus, route: str) -> tuple[str, str]:
+    """Count a refusal and write its one log line; return its trace id, and its facts as text."""
+    trace_id = secrets.token_hex(8)
+    told = ", ".join([f"{name}={value}" for name, value in error.facts.items()])
+    _counter(error.code).inc()
+    write = _log.error if status >= HTTPStatus.INTERNAL_SERVER_ERROR else _log.warning
+    _lines.write(
+        write, "a request was refused",
+        code=error.code, status=int(status), route=route, trace_id=trace_id, detail=told,
+        exc_info=isinstance(error, InternalFault),
+    )  # fmt: skip
+    return trace_id, told
+
+
 def told(fault: Exception, route: str) -> Reply:
     """Return the reply to whatever a handler raised."""
+    return reply(error_of(fault), route=route)
+
+
+def error_of(fault: Exception) -> VendingError:
+    """Return what is said of whatever a handler raised."""
     match fault:
         case VendingError():
-            return reply(fault, route=route)
+            return fault
         case RequestPayloadError() | ClientPayloadError():
-            return reply(RequestMalformed(fault=type(fault).__name__), route=route)
-        case _ if isinstance(fault, _DATABASE_AWAY):
-            return reply(DatabaseUnavailable(reason=type(fault).__name__), route=route)
+            return RequestMalformed(fault=type(fault).__name__)
+        case _ if isinstance(fault, DATABASE_AWAY):
+            return DatabaseUnavailable(reason=type(fault).__name__)
         case _:
             # The log line's traceback is that of the fault that is being handled.
-            return reply(InternalFault(), route=route)
+            return InternalFault()
 
 
 def route_of(request: web.Request) -> str:
@@ -211,7 +227,7 @@ def middleware() -> Middleware:
             return _of_http(raised, request)
         except Exception as fault:
             gone = request.transport is None or request.transport.is_closing()
-            if gone and isinstance(fault, _DATABASE_AWAY):
+            if gone and isinstance(fault, DATABASE_AWAY):
                 raise  # There is nobody to answer.
             return response_of(told(fault, route_of(request)))
 

@@ -27,6 +27,9 @@ AMOUNT_MINOR_MAX = 10**13
 
 ENTRY_KIND = "deposit"
 
+REFERENCE_ONCE = "deposit_reference"
+"""The index that holds each bank reference once."""
+
 _BANK = re.compile(r"[a-z][a-z0-9-]{1,30}")
 _REFERENCE_LENGTH_MAX = 64
 
@@ -44,6 +47,13 @@ select deposit_id, vendor_id, bank, bank_reference, amount_minor, status, propos
 
 FIND = f"{COLUMNS} where deposit_id = $1"
 FIND_TO_SETTLE = f"{FIND} for update"
+
+FIND_OF_VENDOR = f"{COLUMNS} where vendor_id = $1 and deposit_id = $2"
+
+# deposit_reference serves it.
+OF_REFERENCE = f"""{COLUMNS}
+ where bank = $2 and bank_reference = $3 and vendor_id = $1 and status <> 'rejected'
+"""
 
 OF_VENDOR = f"""{COLUMNS}
  where vendor_id = $1 and deposit_id < $2
@@ -172,7 +182,9 @@ async def propose(
                 PROPOSE, deposit_id, deposit.vendor_id, deposit.bank, deposit.bank_reference,
                 deposit.amount_minor, deposit.proposed_by, now, deposit.note,
             )  # fmt: skip
-        except asyncpg.UniqueViolationError:
+        except asyncpg.UniqueViolationError as fault:
+            if fault.constraint_name != REFERENCE_ONCE:
+                raise
             raise DepositRepeated(bank=deposit.bank, reference=deposit.bank_reference) from None
         await _log(db, deposit, "deposit proposed", who=who, note=slip.note, now=now)
     return deposit
@@ -229,6 +241,20 @@ async def find(db: Session, deposit_id: int) -> Deposit:
     if not rows:
         raise DepositUnknown(deposit_id=deposit_id)
     return _deposit(rows[0])
+
+
+async def find_of(db: Session, vendor_id: str, deposit_id: int) -> Deposit:
+    """Return a deposit of one vendor; another's is not there. Raises DepositUnknown."""
+    rows = await db.fetch(FIND_OF_VENDOR, vendor_id, deposit_id)
+    if not rows:
+        raise DepositUnknown(deposit_id=deposit_id)
+    return _deposit(rows[0])
+
+
+async def of_reference(db: Session, slip: Slip) -> Deposit | None:
+    """Return the deposit that the vendor of a slip has proposed under its bank reference."""
+    rows = await db.fetch(OF_REFERENCE, slip.vendor_id, slip.bank, _reference(slip.bank_reference))
+    return _deposit(rows[0]) if rows else None
 
 
 async def of_vendor(
