@@ -110,3 +110,12 @@ def test_no_secret_is_in_a_repr_or_in_a_refusal(tmp_path: Path) -> None:
     with pytest.raises(ConfigInvalid) as refused:
         read(written(tmp_path, text + '[log]\nlevel = "loud"\n'), {})
     assert SECRET not in str(refused.value)
+
+
+def test_a_list_of_numbers_is_given_with_commas() -> None:
+    assert read(None, {"STIMA_WEBHOOKS__PORTS": "443, 9443"}).webhooks.ports == [443, 9443]
+
+
+def test_a_list_of_numbers_that_holds_a_word_is_refused() -> None:
+    with pytest.raises(ConfigInvalid, match="webhooks.ports"):
+        read(None, {"STIMA_WEBHOOKS__PORTS": "443,https"})

@@ -1,6 +1,7 @@
 """The relay against a real database and real sockets, on a clock that stands still."""
 
 import asyncio
+import random
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,9 +10,10 @@ from structlog.testing import capture_logs
 from tests.conftest import SettableClock
 from tests.database import Database
 from tests.webhooks.receiver import Receiver, receiving, verifies, verify
-from tests.webhooks.world import DAY, LOCAL, World, onward, reached, relaying
+from tests.webhooks.world import DAY, LOCAL, PASSPHRASE, World, onward, reached, relaying
 from vending import metrics
-from vending.webhooks import deliveries, endpoints, schedule
+from vending.config import Config, Webhooks
+from vending.webhooks import deliveries, endpoints, opening, schedule
 from vending.webhooks.calls import Call, Heard
 from vending.webhooks.endpoint import Change, EndpointState
 from vending.webhooks.event import EventType, webhook_id
@@ -437,6 +439,34 @@ async def test_what_waits_for_a_disabled_endpoint_goes_out_when_it_is_enabled(
         await onward(relay, clock, seconds=1)
     assert len(receiver.taken) == 2
     assert await world.states() == ["delivered"]
+
+
+async def test_the_relay_that_the_settings_want_delivers(
+    database: Database, world: World, clock: SettableClock, receiver: Receiver
+) -> None:
+    await world.endpoint(receiver.url)
+    await world.happen()
+    config = Config(webhooks=Webhooks(loopback=True, passphrase=PASSPHRASE))
+    async with opening.opened(
+        config, dsn=database.dsn, numbers=world.numbers, clock=clock, chance=random.Random(1)
+    ) as relay:
+        assert relay is not None
+        running = asyncio.create_task(relay.run())
+        await relay.quiet()
+        await relay.stop(seconds=1)
+        await running
+    assert len(receiver.taken) == 1
+    assert await world.states() == ["delivered"]
+
+
+async def test_a_server_that_is_to_deliver_nothing_has_no_relay(
+    database: Database, world: World, clock: SettableClock
+) -> None:
+    config = Config(webhooks=Webhooks(enabled=False))
+    async with opening.opened(
+        config, dsn=database.dsn, numbers=world.numbers, clock=clock, chance=random.Random(1)
+    ) as relay:
+        assert relay is None
 
 
 @pytest.mark.parametrize("kept", [True, False])

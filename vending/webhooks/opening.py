@@ -2,7 +2,8 @@
 
 import random
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from vending.clock import Clock
@@ -33,6 +34,24 @@ def reach(settings: Webhooks) -> Reach:
 def passphrase(config: Config) -> str:
     """Return what seals the secrets: of the webhooks, or else of the key store."""
     return config.webhooks.passphrase or config.keys.passphrase
+
+
+@asynccontextmanager
+async def opened(
+    config: Config, *, dsn: str, numbers: Numbers, clock: Clock, chance: random.Random
+) -> AsyncIterator[Relay | None]:
+    """Hold the relay that the settings want, not yet running; None: this server delivers nothing.
+
+    At the end its connections are closed; stop it before. Raises ConfigInvalid.
+    """
+    if not config.webhooks.enabled:
+        yield None
+        return
+    made, caller = relay(config, dsn=dsn, numbers=numbers, clock=clock, chance=chance)
+    try:
+        yield made
+    finally:
+        await caller.close()
 
 
 def relay(
