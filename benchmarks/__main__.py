@@ -38,13 +38,14 @@ from benchmarks import rounds as saturation
 from benchmarks.cluster import Cluster
 from benchmarks.goals import Result
 from benchmarks.history import Past
-from benchmarks.plan import ON_A_DIRECTORY, ON_THE_WARM_SERVER, PARTS, Part, Plan
+from benchmarks.plan import ON_A_DIRECTORY, ON_THE_WARM_SERVER, PARTS, Part, Plan, Sizes
 from benchmarks.quiet import Quiet
 from benchmarks.rounds import Bench
 from benchmarks.site import TEMPLATE, Server, Site
 
 RESULTS = Path(__file__).with_name("results")
 SOAK_SECONDS_MIN = 600
+AS_PLANNED = Sizes()
 
 console = Console(highlight=False)
 
@@ -59,8 +60,12 @@ def bench(
     ] = False,
     only: Annotated[
         list[Part] | None,
-        Parameter(help="Measure this part alone (may be given more than once); writes only.json."),
+        Parameter(
+            help="Measure this part alone (may be given more than once); writes only.json.",
+            negative="",
+        ),
     ] = None,
+    sizes: Annotated[Sizes, Parameter(name="*")] = AS_PLANNED,
     check: Annotated[
         bool, Parameter(help="Fail when a figure misses its bound.", negative="")
     ] = False,
@@ -77,6 +82,7 @@ def bench(
     chosen = plan.QUICK if quick else plan.FULL if full else plan.WHOLE
     if only:
         chosen = chosen.only(only)
+    chosen = chosen.sized(sizes)
     with tempfile.TemporaryDirectory(prefix="stima-bench-", dir=scratch) as name:
         directory = Path(name)
         directory.chmod(0o755)

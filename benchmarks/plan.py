@@ -1,7 +1,7 @@
 """How much of everything a run does: quick to look, the whole for a release, and longer still."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Literal, get_args
 
 Part = Literal[
@@ -13,6 +13,18 @@ Part = Literal[
 PARTS: tuple[Part, ...] = get_args(Part)
 ON_THE_WARM_SERVER: tuple[Part, ...] = ("rounds", "surge", "overload", "slow-disk", "soak")
 ON_A_DIRECTORY: tuple[Part, ...] = ("import", "growth", "campaign")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """Sizes asked for instead of the plan's own."""
+
+    backlog: int | None = None
+    """Payments that wait when the drain begins."""
+    meters: int | None = None
+    """Meters of the whole utility."""
+    vends: int | None = None
+    """Vends in its past."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +51,20 @@ class Plan:
     def only(self, parts: Sequence[Part]) -> "Plan":
         """Return the same sizes for fewer parts."""
         return replace(self, parts=tuple(one for one in PARTS if one in parts))
+
+    def sized(self, asked: Sizes) -> "Plan":
+        """Return the same plan with other sizes where they are given; the report will say so."""
+        given = {name: size for name, size in asdict(asked).items() if size is not None}
+        if not given:
+            return self
+        told = ", ".join(f"{name} {size:,}" for name, size in given.items())
+        return replace(
+            self,
+            backlog=given.get("backlog", self.backlog),
+            meters=given.get("meters", self.meters),
+            vends=given.get("vends", self.vends),
+            reduced=f"{self.reduced} Sizes asked for: {told}.".strip(),
+        )
 
     def has(self, *parts: Part) -> bool:
         """Whether any of these parts is measured."""

@@ -33,14 +33,21 @@ HOW = (
     another, so the figures are ratios against two yardsticks measured in the same minutes: TPC-B,
     PostgreSQL's own bank benchmark (pgbench, 16 clients, scale 50, prepared statements), and an
     empty aiohttp server that reads the same request and answers one line. Each round runs all of
-    them in turn; a figure is the median of the rounds' ratios. A round during which other programs
-    took more than a fifth of a core is repeated.""",
+    them in turn; a figure is the median of the rounds' ratios. While TPC-B, the empty server and
+    the paused lane are measured, the server that vends stands still. Any measurement during which
+    other programs took more than a fifth of a core is made again, a few times at most; what never
+    was quiet says so.""",
     """A sale is one HTTP request answered with a real STS token (half the meters EA07, half EA11,
     keys derived by DKGA04) after the commit that holds payment, token, nine ledger lines, the
     meter's state and, where the household has a phone, its message. A callback is an M-PESA
     confirmation acknowledged after its commit; it counts when its token is committed as well.
-    Latencies count from the instant a request was due, not from when it could be sent.""",
+    Latencies count from the instant a request was due, not from when it could be sent. In a closed
+    loop each connection asks again as soon as it is answered, so it offers what is taken; in an
+    open loop requests come at random instants at the rate named, whatever is answered.""",
 )
+
+FLOOD = """Capacity is measured just before each round, in a closed loop. Done is what was answered
+201 with its token before the last request was due; 503 is a refusal, 0 no answer in time."""
 
 
 def page(result: Result) -> str:
@@ -62,6 +69,8 @@ def page(result: Result) -> str:
         "<h2>The surge</h2>", *_surge(result),
         "<h2>Past the limit</h2>", *_overload(result),
         "<h2>The drain after an outage</h2>", *_drain(result),
+        "<h2>Memory at 300/s</h2>", *_soak(result),
+        "<h2>How quiet the machine was</h2>", _quiet(result),
         "<h2>The books afterwards</h2>", _books(result),
         "<h2>The machine</h2>", _machine(result),
         "</html>",
@@ -224,15 +233,76 @@ def _sizes(batches: Sequence[Sequence[int]]) -> list[Bar]:
 
 
 def _overload(result: Result) -> list[str]:
-    overload = result.details.get("overload")
-    if overload is None:
+    floods = result.details.get("overload")
+    if not floods:
         return ["<p>No overload was run.</p>"]
+    last = floods[-1]
+    rows = [("<tr><th>Round<th class=number>capacity<th class=number>offered"
+             "<th class=number>done<th class=number>of capacity<th class=number>p99 accepted"
+             "<th>answers</tr>")]  # fmt: skip
+    for place, one in enumerate(floods, 1):
+        answers = ", ".join(f"{code}: {count:,}" for code, count in one["answers"].items())
+        p99 = "none" if one["p99_ms"] is None else f"{one['p99_ms']:,.0f} ms"
+        rows.append(
+            f"<tr><td>{place}<td class=number>{one['capacity']:,.0f}/s"
+            f"<td class=number>{2 * one['capacity']:,.0f}/s<td class=number>{one['goodput']:,.0f}/s"
+            f"<td class=number>{one['goodput'] / one['capacity']:.2f}<td class=number>{p99}"
+            f"<td>{escape(answers)}</tr>"
+        )
+    over = [
+        Series(name=name, points=[(at["second"], at[name]) for at in last["seconds"]])
+        for name in ("offered", "accepted")
+    ]
+    slow = [Series(name="p99", points=[(at["second"], at["p99_ms"]) for at in last["seconds"]])]
+    must = result.figures["overload_p99_ms"].must
     return [
+        f"<p>{FLOOD}</p>",
+        f"<table>{''.join(rows)}</table>",
+        charts.lines(
+            "Sales at twice the capacity", over, unit="a second",
+            limit=Limit(at=last["capacity"], text="capacity, closed loop"),
+            says="The last round: offered by when a request was due, accepted by when answered.",
+        ),
+        charts.lines(
+            "How long accepted sales took", slow, unit="ms",
+            limit=Limit(at=must, text=f"at most {must:.0f} ms"),
+        ),
         charts.bars(
-            "Accepted sales at twice the capacity", _bars(overload["accepted_histogram"]),
-            unit="sales", across="milliseconds", says=f"Answers: {overload['answers']}.",
+            "Accepted sales at twice the capacity", _bars(last["accepted_histogram"]),
+            unit="sales", across="milliseconds",
+        ),
+    ]  # fmt: skip
+
+
+def _soak(result: Result) -> list[str]:
+    points = result.details.get("soak")
+    if not points:
+        return ["<p>No soak was run.</p>"]
+    return [
+        charts.lines(
+            "Memory of the server", [Series(name="resident", points=points)], unit="MB",
+            says="The figure is the slope of the last two thirds.",
         )
     ]  # fmt: skip
+
+
+def _quiet(result: Result) -> str:
+    stretches = result.details.get("quiet", [])
+    if not stretches:
+        return "<p>Nothing was listened for.</p>"
+    again = [one for one in stretches if one["tries"] > 1]
+    rows = ["<tr><th>Measurement<th class=number>tries<th class=number>cores taken by others</tr>"]
+    rows += [
+        f"<tr><td>{escape(one['what'])}<td class=number>{one['tries']}"
+        f"<td class=number>{one['strange_cores']:.2f}</tr>"
+        for one in (again or stretches)
+    ]
+    worst = max(one["strange_cores"] for one in stretches)
+    told = (
+        f"{len(stretches)} measurements, {len(again)} of them made more than once; the loudest "
+        f"that was kept lost {worst:.2f} cores to other programs."
+    )
+    return f"<p>{told}</p><table>{''.join(rows)}</table>"
 
 
 def _drain(result: Result) -> list[str]:

@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks import plan
-from benchmarks.plan import PARTS
+from benchmarks.plan import PARTS, Sizes
 
 
 def test_the_default_has_every_part_at_the_sizes_the_goals_name() -> None:
@@ -30,3 +30,10 @@ def test_some_parts_alone_keep_their_sizes_and_their_order() -> None:
 @pytest.mark.parametrize("sizes", [plan.QUICK, plan.WHOLE, plan.FULL], ids=lambda one: one.name)
 def test_a_goal_is_never_judged_by_fewer_than_two_overloads(sizes: plan.Plan) -> None:
     assert sizes.overload_rounds >= 2
+
+
+def test_sizes_of_one_s_own_are_told_in_the_report() -> None:
+    sized = plan.WHOLE.sized(Sizes(meters=2_000_000))
+    assert (sized.meters, sized.vends) == (2_000_000, plan.WHOLE.vends)
+    assert sized.reduced == "Sizes asked for: meters 2,000,000."
+    assert plan.WHOLE.sized(Sizes()) is plan.WHOLE

@@ -53,8 +53,21 @@ def test_every_figure_is_shown_with_its_bounds_and_its_circumstances(stored: Res
 
 def test_the_pictures_of_a_whole_run_are_all_there(stored: Result) -> None:
     page = report.page(stored)
-    assert page.count("<svg") == page.count("</svg>") == 7
+    assert page.count("<svg") == page.count("</svg>") == 10
     assert "Nothing was measured here" not in page
+
+
+def test_an_overload_is_told_round_by_round(stored: Result) -> None:
+    text = " ".join(Page(report.page(stored)).text)
+    for one in stored.details["overload"]:
+        assert f"{one['goodput']:,.0f}/s" in text
+        assert ", ".join(f"{code}: {count:,}" for code, count in one["answers"].items()) in text
+
+
+def test_what_had_to_be_measured_again_is_told(stored: Result) -> None:
+    text = " ".join(Page(report.page(stored)).text)
+    assert "2 measurements, 1 of them made more than once" in text
+    assert "lost 0.31 cores to other programs" in text
 
 
 def test_the_machine_and_the_books_are_told(stored: Result) -> None:
