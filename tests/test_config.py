@@ -117,5 +117,5 @@ def test_a_list_of_numbers_is_given_with_commas() -> None:
 
 
 def test_a_list_of_numbers_that_holds_a_word_is_refused() -> None:
-    with pytest.raises(ConfigInvalid, match="webhooks.ports"):
+    with pytest.raises(ConfigInvalid, match="ports"):
         read(None, {"STIMA_WEBHOOKS__PORTS": "443,https"})
