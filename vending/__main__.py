@@ -18,6 +18,7 @@ from vending.commands import (
     simulate,
     tariffs,
     top,
+    vendors,
 )
 from vending.errors import VendingError
 
@@ -32,7 +33,8 @@ app.command(keys.app)
 app.command(tariffs.app)
 app.command(meters.app)
 app.command(payments.app)
-app.command(audit.audit)
+app.command(vendors.app)
+app.command(audit.app)
 app.command(demo.demo)
 app.command(simulate.app)
 app.command(loadtest.app)

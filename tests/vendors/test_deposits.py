@@ -79,6 +79,14 @@ async def test_the_same_bank_reference_is_caught(
     await deposits.propose(app, elsewhere, deposit_id=4, who="B", now=clock())
 
 
+async def test_a_number_used_twice_is_not_taken_for_a_repeated_deposit(
+    app: Connection, acme: Vendor, clock: SettableClock
+) -> None:
+    await deposits.propose(app, a_slip(acme.vendor_id), deposit_id=1, who="A", now=clock())
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await deposits.propose(app, a_slip(), deposit_id=1, who="A", now=clock())
+
+
 async def test_a_rejected_deposit_may_be_typed_again(
     app: Connection, acme: Vendor, clock: SettableClock
 ) -> None:

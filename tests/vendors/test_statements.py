@@ -39,6 +39,9 @@ async def test_pages_follow_each_other(market: Market) -> None:
         after = page[-1].document_id
     assert paged == whole
     assert len(paged) == 5
+    assert await statements.latest(market.app, "acme", most=2) == whole[-2:]
+    assert await statements.latest(market.app, "acme") == whole
+    assert await statements.latest(market.app, "nobody") == []
     upto = await statements.lines(market.app, "acme", before=whole[2].document_id)
     assert upto == whole[:2]
 

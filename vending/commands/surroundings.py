@@ -1,6 +1,6 @@
 """What every command shares: the settings, the database, the event loop, the console."""
 
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -15,6 +15,7 @@ from vending.clock import system_clock
 from vending.config import Config
 from vending.postgres import database, pool
 from vending.postgres.database import Database
+from vending.postgres.pool import Connection
 
 T = TypeVar("T")
 
@@ -22,6 +23,9 @@ ConfigFile = Annotated[
     Path | None, Parameter(name="--config", help="Settings file; default: STIMA_CONFIG.")
 ]
 """The option that every command has."""
+
+By = Annotated[str, Parameter(help="Who decides this.")]
+"""The option of every act that is logged."""
 
 console = Console(highlight=False)
 
@@ -58,3 +62,19 @@ async def connected(read: Config) -> AsyncIterator[asyncpg.Connection]:
             yield db
         finally:
             await db.close()
+
+
+def on_database(
+    read: Config | Path | None, work: Callable[[Connection], Coroutine[Any, Any, T]]
+) -> T:
+    """Run a command's work on a connection of the application's role; return what it returns.
+
+    `read` are settings, or the file they are in.
+    """
+    known = read if isinstance(read, Config) else settings(read)
+
+    async def connected_work() -> T:
+        async with connected(known) as db:
+            return await work(db)
+
+    return run(connected_work())

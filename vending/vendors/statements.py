@@ -52,6 +52,25 @@ select document_id, sequence, kind, booked_at, reference, point_of_sale, meter,
 """
 
 
+# The smallest of the latest numbers.
+FROM = """
+select number
+  from ((select payment_id as number
+           from payment
+          where operator = $1 and operator like 'vendor:%'
+          order by payment_id desc
+          limit $3)
+        union all
+        (select entry_id
+           from deposit
+          where vendor_id = $2 and status = 'confirmed'
+          order by entry_id desc
+          limit $3)) as numbered
+ order by number desc
+ limit $3
+"""
+
+
 class Line(Value, frozen=True, kw_only=True):
     """One movement: cents into the float (a deposit) or, negative, out of it (a sale).
 
@@ -71,6 +90,12 @@ class Line(Value, frozen=True, kw_only=True):
 def settled(now: datetime) -> int:
     """Return the document number below which no line will come in any more."""
     return first_at(now - SETTLE_TIME)
+
+
+async def latest(db: Session, vendor_id: str, *, most: int = 50) -> list[Line]:
+    """Return the movements of the latest `most` documents, in order."""
+    rows = await db.fetch(FROM, operator_of(vendor_id), vendor_id, min(most, PAGE_MAX))
+    return await lines(db, vendor_id, after=rows[-1]["number"] - 1, most=most) if rows else []
 
 
 async def lines(
