@@ -129,7 +129,7 @@ async def _run(directory: Path, chosen: Plan) -> Result:
             await _volumes(site, result, chosen, quiet)
     if chosen.has("core"):
         _say("the core by itself")
-        await core_rates.measure(result)
+        await core_rates.measure(result, quiet=quiet)
     result.details["quiet"] = msgspec.to_builtins(quiet.stretches)
     result.complete()
     result.seconds = time.monotonic() - began

@@ -9,9 +9,12 @@ import re
 import shutil
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from benchmarks.goals import Result
+from benchmarks.processors import Spent
+from benchmarks.quiet import Quiet, spent_in
 
 ROOT = Path(__file__).parents[1]
 RUST = ("cargo", "bench", "--quiet", "--locked")
@@ -34,7 +37,7 @@ def rates(table: str) -> dict[str, dict[str, float]]:
     return found
 
 
-async def measure(result: Result) -> None:
+async def measure(result: Result, *, quiet: Quiet) -> None:
     """Run both benches and set their figures."""
     for language, command, folder in (
         ("rust", RUST, ROOT / "sts_core_rs"),
@@ -43,7 +46,9 @@ async def measure(result: Result) -> None:
         if shutil.which(command[0]) is None:
             _nothing(result, language, f"{command[0]} is not installed")
             continue
-        table, status = await _run(command, folder)
+        table, status = await quiet.measure(
+            f"core from {language}", partial(_listened_to, command, folder), tries=2
+        )
         if status:
             _nothing(result, language, table.strip().splitlines()[-1] if table.strip() else "")
             continue
@@ -51,12 +56,18 @@ async def measure(result: Result) -> None:
         for name, row in ROWS.items():
             each = found[row]
             told = ", ".join(f"{algorithm} {rate:,.0f}/s" for algorithm, rate in each.items())
-            result.set(f"sts_{language}_{name}", min(each.values()), note=told)
+            note = told + quiet.told(f"core from {language}")
+            result.set(f"sts_{language}_{name}", min(each.values()), note=note)
 
 
 def _nothing(result: Result, language: str, reason: str) -> None:
     for name in ROWS:
         result.set(f"sts_{language}_{name}", reason=reason or "the bench failed")
+
+
+async def _listened_to(command: Sequence[str], folder: Path) -> tuple[tuple[str, int], Spent]:
+    """Run a bench; return what it said, its status, and the processor time meanwhile."""
+    return await spent_in({}, _run(command, folder))
 
 
 async def _run(command: Sequence[str], folder: Path) -> tuple[str, int]:

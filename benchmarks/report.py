@@ -19,7 +19,9 @@ table { border-collapse: collapse; width: 100%; font-size: .92rem }
 th, td { text-align: left; padding: .35rem .6rem; border-bottom: 1px solid #e4e4e4;
          vertical-align: top }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }
+td code { color: #0072b2; font-size: .85rem }
 td .note { color: #666; font-size: .85rem }
+.verdict-of { white-space: nowrap }
 .verdict { padding: .6rem .9rem; border-left: 5px solid #777; background: #f6f6f6 }
 .good { color: #00694b; font-weight: 600 } .bad { color: #b00020; font-weight: 600 }
 .none { color: #777 }
@@ -107,17 +109,17 @@ def _verdict(result: Result) -> str:
 
 def _figures(result: Result) -> str:
     rows = [("<tr><th>Figure<th class=number>Measured<th class=number>Must"
-            "<th class=number>Aim<th>Verdict</tr>")]  # fmt: skip
+            "<th class=number>Aim<th class=verdict-of>Verdict</tr>")]  # fmt: skip
     for one in result.figures.values():
         note = one.note or one.reason
         if len(one.rounds) > 1:
             note += f" (rounds {', '.join(charts.number(each) for each in one.rounds)})"
         rows.append(
-            f"<tr><td><code>{one.key}</code><br>{escape(one.says)}"
-            f'<br><span class="note">{escape(note)}</span>'
+            f"<tr><td>{escape(one.says[:1].upper() + one.says[1:])}"
+            f'<br><code>{one.key}</code> <span class="note">{escape(note)}</span>'
             f"<td class=number>{shown(one, one.value)}"
             f"<td class=number>{bound(one, one.must)}<td class=number>{bound(one, one.aim)}"
-            f"<td>{_judgement(one)}</tr>"
+            f"<td class=verdict-of>{_judgement(one)}</tr>"
         )
     return f"<table>{''.join(rows)}</table>"
 

@@ -157,14 +157,15 @@ class Site:
 
     async def fire(
         self, server: Server, kind: str, *, connections: int, seconds: float = 0.0,
-        phases: Sequence[Phase] = (), patience_seconds: float = 10.0,
+        phases: Sequence[Phase] = (), patience_seconds: float = 10.0, grain_seconds: float = 0.0,
     ) -> Fire:  # fmt: skip
         """Throw a load at a server from a process of its own, and remember what was answered."""
         self._loads += 1
         prefix = prefix_at(datetime.now(UTC))
         load = Load(
             host=HOST, port=server.port, connections=connections, seconds=seconds,
-            phases=list(phases), patience_seconds=patience_seconds, seed=self._loads,
+            phases=list(phases), patience_seconds=patience_seconds, grain_seconds=grain_seconds,
+            seed=self._loads,
             order=Order(
                 kind=kind, prefix=prefix, meters=self.meters, path=self._path(kind),
                 headers=self._headers(kind), short_code=SHORT_CODE, seed=self._loads,
