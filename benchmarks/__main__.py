@@ -189,19 +189,23 @@ async def _saturated(site: Site, result: Result, chosen: Plan, quiet: Quiet) -> 
 
 
 async def _memory(site: Site, server: Server, result: Result, chosen: Plan) -> None:
+    """Let the server run on at 300/s where that is asked for, and look at its memory."""
+    if chosen.has("soak"):
+        await _soaked(site, server, result, chosen.soak_seconds)
     counts = (await site.cluster.fetch(books.COUNTS, database=server.database))[0]
     megabytes = processors.resident_mb(server.pid)
     result.set("rss_mb", megabytes, note=f"after {counts['outcomes']:,} vends")
-    if not chosen.has("soak"):
-        return
-    if chosen.soak_seconds < SOAK_SECONDS_MIN:
+
+
+async def _soaked(site: Site, server: Server, result: Result, seconds: float) -> None:
+    if seconds < SOAK_SECONDS_MIN:
         reason = f"needs {SOAK_SECONDS_MIN} s at 300/s or more: run without --quick"
         result.set("rss_growth_mb_per_hour", reason=reason)
         return
-    _say(f"{chosen.soak_seconds:.0f} s at 300/s")
-    points = await surges.soak(site, server, seconds=chosen.soak_seconds)
+    _say(f"{seconds:.0f} s at 300/s")
+    points = await surges.soak(site, server, seconds=seconds)
     settled = points[len(points) // 3 :]
-    note = f"slope over the last two thirds of {chosen.soak_seconds:.0f} s"
+    note = f"slope over the last two thirds of {seconds:.0f} s"
     result.set("rss_growth_mb_per_hour", surges.slope_per_hour(settled), note=note)
     result.details["soak"] = points[:: max(1, len(points) // 600)]
 
