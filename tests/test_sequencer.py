@@ -355,6 +355,18 @@ async def test_whoever_waits_long_is_told_once_that_the_token_is_coming(yard: Ya
     assert [row["kind"] for row in kinds] == ["coming", "receipt"]
 
 
+async def test_whoever_has_waited_long_is_told_nothing_when_the_token_comes_at_once(
+    yard: Yard,
+) -> None:
+    payments = await yard.payments(40)
+    yard.clock.advance(seconds=90)
+    lane = await yard.lane(batch_max=10)
+    await until(lambda: lane.sequencer.running)
+    async with _sweeping(yard, lane):
+        await lane.decided(len(payments))
+    assert {row["kind"] for row in await yard.db.fetch("select kind from message")} == {"receipt"}
+
+
 async def test_a_stop_while_paused_leaves_its_payments_to_the_next_start(yard: Yard) -> None:
     lane = await yard.lane()
     await until(lambda: lane.sequencer.running)

@@ -37,6 +37,9 @@ LATELY_EVERY = timedelta(minutes=1)
 LONG = timedelta(seconds=60)
 """Who has waited so long without a token is told that it is coming."""
 
+SOON_SECONDS = 10.0
+"""A token that is this near comes about as quickly as the word that it is coming: none is sent."""
+
 UNSURE_SECONDS = 1
 """The youngest payments are left out: the hand-over is about to bring them."""
 
@@ -180,9 +183,10 @@ class Sweep:
             upto = min(since + WINDOW, until)
             async for payments in self._undecided(since, upto, until):
                 oldest = min(oldest or now, *(one.received_at for one in payments))
-                await followups.stage_coming(
-                    self._writer, payments, waited=LONG, wording=self._wording, now=now
-                )
+                if self._sequencer.estimated_wait > SOON_SECONDS:
+                    await followups.stage_coming(
+                        self._writer, payments, waited=LONG, wording=self._wording, now=now
+                    )
             since = upto
         self._sequencer.know_beyond(0)
         held = self._sequencer.oldest
