@@ -29,7 +29,7 @@ def test_twelve_tries_outlast_an_outage_of_two_hours() -> None:
     assert sum(waits, timedelta()) > timedelta(hours=2, minutes=30)
 
 
-@given(st.lists(st.integers(0, 1500), max_size=60), st.integers(1, 9))
+@given(st.lists(st.integers(0, 1500), max_size=60), st.integers(1, 40))
 def test_no_second_holds_more_than_the_rate(gaps_ms: list[int], rate: int) -> None:
     window = RateWindow(rate)
     now = START
@@ -42,6 +42,15 @@ def test_no_second_holds_more_than_the_rate(gaps_ms: list[int], rate: int) -> No
         assert may == 0 or window.opens_in(now) > timedelta(0)
     for instant in left:
         assert sum(instant - SECOND < other <= instant for other in left) <= rate
+
+
+def test_where_the_rate_holds_messages_they_leave_a_tenth_of_a_second_at_a_time() -> None:
+    window = RateWindow(100)
+    window.leave(START, 5)
+    window.leave(START + SECOND / 4, 90)
+    assert window.allowance(START + SECOND / 2) == 0
+    assert window.opens_in(START + SECOND / 2) == SECOND / 2
+    assert window.allowance(START + SECOND) == 10
 
 
 def test_a_clock_set_back_does_not_stop_the_rate() -> None:
