@@ -70,7 +70,7 @@ def receipts(
     phones = phones_of(payment, meter)
     if not phones:
         return []
-    energy_minor = sum(line.amount_minor for line in bill.lines if line.code.startswith(ENERGY))
+    energy_minor = sum([line.amount_minor for line in bill.lines if line.code.startswith(ENERGY)])
     text = words.receipt(
         meter.language,
         meter_number=meter.meter_number,

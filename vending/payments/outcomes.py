@@ -1,6 +1,6 @@
 """What became of payments: one row each, written by the vend's statement and read by everyone."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import asyncpg
@@ -46,6 +46,20 @@ class Outcome(Value, frozen=True, kw_only=True):
 
 def columns(outcomes: Sequence[Outcome], *, decided_at: datetime) -> tuple[object, ...]:
     """Return outcomes decided at one instant as the parameters of `insert_outcomes`."""
+    # The receipts of a batch are of a few kinds, and each kind has the same lines.
+    literals: dict[tuple[str, ...], str] = {}
+    line_codes: list[str | None] = []
+    line_amounts: list[str | None] = []
+    for one in outcomes:
+        if not one.lines:
+            line_codes.append(None)
+            line_amounts.append(None)
+            continue
+        codes, amounts = zip(*one.lines, strict=True)
+        if codes not in literals:
+            literals[codes] = _literal(codes)
+        line_codes.append(literals[codes])
+        line_amounts.append(_literal(amounts))
     return (
         numbers([one.payment_id for one in outcomes]),
         texts([one.kind.value for one in outcomes]),
@@ -59,14 +73,14 @@ def columns(outcomes: Sequence[Outcome], *, decided_at: datetime) -> tuple[objec
         texts([one.tariff_version for one in outcomes]),
         texts([one.tariff_category for one in outcomes]),
         # Array literals, since unnest takes no ragged arrays; codes are plain words.
-        texts([_literal([code for code, _ in one.lines]) for one in outcomes]),
-        texts([_literal([minor for _, minor in one.lines]) for one in outcomes]),
+        texts(line_codes),
+        texts(line_amounts),
         decided_at,
     )
 
 
-def _literal(values: Sequence[object]) -> str | None:
-    return "{" + ",".join(map(str, values)) + "}" if values else None
+def _literal(values: Iterable[object]) -> str:
+    return "{" + ",".join(map(str, values)) + "}"
 
 
 def insert_outcomes(first: int) -> str:

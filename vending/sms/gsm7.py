@@ -4,6 +4,7 @@ A part holds 160 septets. One letter outside the alphabet would turn the whole m
 and a part into 70 letters, so text from outside is folded into the alphabet first.
 """
 
+import re
 import unicodedata
 from functools import lru_cache
 
@@ -22,6 +23,9 @@ _EXTENDED = frozenset("\f^{}\\[~]|€")
 
 _ALPHABET = _BASIC | _EXTENDED
 
+# Letters that are both ASCII and one septet: nearly every message is nothing else.
+_plain = re.compile(r"[ -Z_a-z\n\r]*").fullmatch
+
 _FOLDED = {
     "\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u2013": "-", "\u2014": "-",
     "\u2026": "...", "\u00a0": " ", "\t": " ", "\r": " ", "\n": " ", "\f": " ",
@@ -30,7 +34,7 @@ _FOLDED = {
 
 def septets(text: str) -> int | None:
     """Return how many septets a text takes, or None when a letter is not in the alphabet."""
-    if _BASIC.issuperset(text):
+    if _plain(text) or _BASIC.issuperset(text):
         return len(text)
     if not _ALPHABET.issuperset(text):
         return None

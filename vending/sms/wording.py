@@ -102,7 +102,7 @@ _WORDS = {"en": _ENGLISH, "sw": _SWAHILI}
 
 def grouped(digits: str) -> str:
     """Return a token's digits in groups of four, joined by hyphens, as they are keyed in."""
-    return "-".join(digits[start : start + _GROUP] for start in range(0, len(digits), _GROUP))
+    return "-".join([digits[start : start + _GROUP] for start in range(0, len(digits), _GROUP)])
 
 
 def fits_one_part(text: str) -> bool:
