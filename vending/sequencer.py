@@ -1,9 +1,9 @@
 """The sequencer: takes whatever payments wait, runs the story on them, commits, goes on.
 
 One task owns the one connection that writes vends. There is no timer: while a batch commits, the
-next one gathers, so batches grow with the load and latency does not. The right to write is a lease
-row with an epoch that every batch moves; a second server waits as a stand-by, and a former owner
-that wakes up late writes nothing.
+next one gathers (and is prepared, when it is large: `vending.pipeline`), so batches grow with the
+load and latency does not. The right to write is a lease row with an epoch that every batch moves; a
+second server waits as a stand-by, and a former owner that wakes up late writes nothing.
 
 What waits is in two lanes (`vending.lanes`): payments as they arrive, and those left behind.
 """
