@@ -50,6 +50,8 @@ from vending.tariffs.catalogue import Catalogue
 from vending.tokens.issuer import CoreIssuer, Issuer
 from vending.tokens.keys import KeyStore
 from vending.vend import Office, OfficeClosed
+from vending.webhooks import opening as webhooks
+from vending.webhooks.relay import Relay as WebhookRelay
 
 INBOX_COMMIT_SECONDS = 2.5
 """Less than an inbox caller waits, so that a frozen database is noticed while it still listens."""
@@ -160,6 +162,7 @@ async def running(
         relay, gateway = _relay(config, base, clock)
         stack.push_async_callback(gateway.close)
         lanes = _lanes(config, base, opening, relay, readers, kept, clock=clock, numbers=numbers)
+        lanes.teller = await _teller(stack, config, base, clock=clock, numbers=numbers)
         work = _Work(config.server.drain_seconds)
         stack.push_async_callback(work.end)
         work.start(_refresh(opening, lanes.sequencer), name="refresh")
@@ -191,7 +194,7 @@ async def running(
             await lanes.drain(work)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _Lanes:
     """What a payment passes through on its way from the door to the phone."""
 
@@ -200,9 +203,12 @@ class _Lanes:
     sweep: Sweep
     sequencer: Sequencer
     relay: Relay
+    teller: WebhookRelay | None = None
 
     def start(self, work: "_Work") -> None:
         work.start(self.relay.run(), name="relay")
+        if self.teller is not None:
+            work.start(self.teller.run(), name="webhooks")
         work.start(self.sequencer.run(), name="sequencer")
         work.start(self.sweep.run(), name="sweep")
         work.start(self.inbox.run(), name="inbox")
@@ -218,6 +224,8 @@ class _Lanes:
         self.sequencer.stop()
         await work.ended("sequencer")
         await self.relay.stop(seconds=1.0)
+        if self.teller is not None:
+            await self.teller.stop(seconds=1.0)
 
 
 class _Work:
@@ -271,10 +279,21 @@ def _relay(config: Config, base: Database, clock: Clock) -> tuple[Relay, Gateway
         Writer(base.dsn, seconds=RELAY_COMMIT_SECONDS),
         send=gateway.send,
         clock=clock,
-        chance=random.Random(secrets.randbits(64)),  # noqa: S311 -- jitter, not a secret
+        chance=_chance(),
         pace=Pace(per_second_max=sms.per_second_max, attempts_max=sms.attempts_max),
     )
     return relay, gateway
+
+
+def _chance() -> random.Random:
+    return random.Random(secrets.randbits(64))  # noqa: S311 -- jitter, not a secret
+
+
+async def _teller(
+    stack: AsyncExitStack, config: Config, base: Database, *, clock: Clock, numbers: Numbers
+) -> WebhookRelay | None:
+    opened = webhooks.opened(config, dsn=base.dsn, numbers=numbers, clock=clock, chance=_chance())
+    return await stack.enter_async_context(opened)
 
 
 def _lanes(
