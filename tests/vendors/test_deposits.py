@@ -165,6 +165,27 @@ async def test_a_credit_limit_is_never_below_what_is_used(
     assert (await audit_log.verify(app)).count == 3
 
 
+async def test_whoever_holds_a_float_and_stops_is_cut_off(
+    app: Connection, database: Database, acme: Vendor, clock: SettableClock
+) -> None:
+    asked = asyncio.Event()
+    stopped = await pool.connect(database.dsn)
+
+    async def stops() -> None:
+        async with pool.transaction(stopped):
+            await floats.hold_briefly(stopped)
+            await stopped.execute("update vendor_float set balance_minor = 7")
+            asked.set()
+            await asyncio.Event().wait()
+
+    holder = asyncio.create_task(stops())
+    await asked.wait()
+    await floats.set_limit(app, acme.vendor_id, limit_minor=1, note="", who="Jane", now=clock())
+    assert (await floats.find(app, "acme")).balance_minor == 0
+    holder.cancel()
+    await asyncio.wait({holder})
+
+
 async def test_money_rows_cannot_be_deleted_by_the_server(app: Connection, acme: Vendor) -> None:
     assert acme.vendor_id == "acme"
     for statement in ("delete from deposit", "delete from act", "update act set who = 'x'",

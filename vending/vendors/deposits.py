@@ -19,7 +19,7 @@ from vending.ledger.entry import Entry
 from vending.postgres import pool
 from vending.postgres.pool import Connection, Session
 from vending.values import Value
-from vending.vendors import accounts
+from vending.vendors import accounts, floats
 from vending.vendors.vendor import float_account
 
 AMOUNT_MINOR_MAX = 10**13
@@ -206,6 +206,7 @@ async def confirm(
     )
     await chart.open(db, [account for account, _ in postings])
     async with pool.transaction(db):
+        await floats.hold_briefly(db)
         deposit = await _to_settle(db, deposit_id)
         if audit_log.person(who).lower() == deposit.proposed_by.lower():
             raise CheckerIsMaker(deposit_id=deposit_id)

@@ -40,6 +40,9 @@ select vendor_id, balance_minor, credit_limit_minor, last_batch
  order by vendor_id
 """
 
+# The vend lane waits for a float that is held: whoever holds one and stops is cut off.
+HOLD_BRIEFLY = "set local idle_in_transaction_session_timeout = '2s'"
+
 SET_LIMIT = """
 update vendor_float set credit_limit_minor = $2 where vendor_id = $1 returning vendor_id
 """
@@ -98,6 +101,11 @@ async def read(db: Session, vendor_ids: Collection[str]) -> dict[str, Float]:
     return {row["vendor_id"]: Float(**dict(row)) for row in rows}
 
 
+async def hold_briefly(db: Connection) -> None:
+    """Let this transaction, which is about to move a float, not stand still."""
+    await db.execute(HOLD_BRIEFLY)
+
+
 def draw_columns(drawn: Mapping[str, int], *, batch: int) -> tuple[object, ...]:
     """Return what a batch draws from each vendor's float, as the parameters of `draw`."""
     return texts(list(drawn)), numbers(drawn.values()), batch
@@ -145,6 +153,7 @@ async def set_limit(
     if not 0 <= limit_minor <= LIMIT_MINOR_MAX:
         raise LimitMalformed
     async with pool.transaction(db):
+        await hold_briefly(db)
         try:
             if not await db.fetch(SET_LIMIT, vendor_id, limit_minor):
                 raise VendorUnknown(vendor_id=vendor_id[:32])
