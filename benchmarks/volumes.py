@@ -36,7 +36,9 @@ async def import_rate(site: Site, result: Result, *, meters: int, quiet: Quiet) 
     async def work() -> tuple[tuple[float, int, str], Spent]:
         await site.cluster.execute(f"drop database if exists {GROWN}")
         await site.make_database(GROWN)
-        return await spent_in({}, _timed_import(site, path))
+        timed, spent = await spent_in({}, _timed_import(site, path))
+        quiet.say(f"imported in {timed[0]:.1f} s: {timed[2]}")
+        return timed, spent
 
     seconds, rejected, stages = await quiet.measure("import", work, tries=2)
     note = f"{meters:,} meters in {seconds:.1f} s ({stages}), {rejected} rejected"
