@@ -16,7 +16,8 @@ def test_numbers_rise_while_the_clock_stands_still_or_goes_back(clock: SettableC
 def test_numbers_go_on_above_the_last_one_of_their_node(clock: SettableClock) -> None:
     last = [Numbers(clock, node=7).next() for _ in range(3)][-1]
     clock.advance(hours=-1)
-    again = Numbers(clock, node=7, after=last)
+    again = Numbers(clock, node=7)
+    again.go_on_after(last)
     assert [again.next() for _ in range(2)] == [last + 1, last + 2]
     assert again.reached > clock()
 
@@ -24,4 +25,13 @@ def test_numbers_go_on_above_the_last_one_of_their_node(clock: SettableClock) ->
 def test_numbers_follow_a_clock_that_is_ahead_of_the_last_one(clock: SettableClock) -> None:
     last = Numbers(clock, node=7).next()
     clock.advance(seconds=1)
-    assert Numbers(clock, node=7, after=last).next() >= first_at(clock())
+    again = Numbers(clock, node=7)
+    again.go_on_after(last)
+    assert again.next() >= first_at(clock())
+
+
+def test_numbers_that_are_ahead_already_stay_there(clock: SettableClock) -> None:
+    numbers = Numbers(clock, node=7)
+    given = [numbers.next() for _ in range(3)]
+    numbers.go_on_after(given[0])
+    assert numbers.next() == given[-1] + 1

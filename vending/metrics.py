@@ -101,4 +101,8 @@ shed = Counter(
 )
 loop_lag_seconds = Gauge("stima_loop_lag_seconds", "How late the event loop last was.")
 fronts = Gauge("stima_fronts", "Front processes that serve now; 0 without server.workers.")
+waiting_for_database = Gauge(
+    "stima_waiting_for_database",
+    "1 while a server that has just started waits for its database.",
+)
 database_up = Gauge("stima_database_up", "1 while the database answers.")

@@ -6,7 +6,7 @@ so the look costs four reads of an index's end.
 """
 
 from vending.clock import Clock
-from vending.numbering import Numbers, first_at, node_of
+from vending.numbering import first_at, node_of
 from vending.outbox.message import BUCKETS
 from vending.postgres.pool import Session
 
@@ -44,7 +44,7 @@ select max(number)
 """  # noqa: S608 -- composed of our own constants
 
 
-async def numbers(db: Session, clock: Clock, *, node: int) -> Numbers:
-    """Return a node's numbers, which go on above every one the database holds."""
-    last = await db.fetch(LAST, first_at(clock()), node)
-    return Numbers(clock, node=node, after=last[0][0] or 0)
+async def last(db: Session, clock: Clock, *, node: int) -> int:
+    """Return a node's largest number from now on that the database holds; 0 when there is none."""
+    rows = await db.fetch(LAST, first_at(clock()), node)
+    return rows[0][0] or 0

@@ -14,24 +14,26 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 
 class Numbers:
-    """Hands out numbers for one node; never the same one twice, never a smaller one.
+    """Hands out numbers for one node; never the same one twice, never a smaller one."""
 
-    `after` is the node's largest number so far, when the clock may have been behind it: a process
-    that starts with its clock set back goes on above it.
-    """
-
-    def __init__(self, clock: Callable[[], datetime], *, node: int, after: int = 0) -> None:
+    def __init__(self, clock: Callable[[], datetime], *, node: int) -> None:
         if not 0 <= node < 1 << _NODE_BITS:
             raise ValueError(node)
+        self.node = node
         self._clock = clock
         self._node = node << _COUNTER_BITS
-        self._milliseconds = after >> (_NODE_BITS + _COUNTER_BITS)
-        self._counter = after & ((1 << _COUNTER_BITS) - 1)
+        self._milliseconds = 0
+        self._counter = 0
 
     @property
     def reached(self) -> datetime:
         """The instant of the latest number: ahead of the clock when that was set back."""
         return EPOCH + self._milliseconds * _MILLISECOND
+
+    def go_on_after(self, number: int) -> None:
+        """Hand out none up to this one: the node's largest so far, when its clock was ahead."""
+        reached = number >> (_NODE_BITS + _COUNTER_BITS), number & ((1 << _COUNTER_BITS) - 1)
+        self._milliseconds, self._counter = max((self._milliseconds, self._counter), reached)
 
     def next(self) -> int:
         """Return the next number."""

@@ -1,8 +1,9 @@
 """The server as one thing: what starts after what, and how it stops without losing work.
 
-Start: database, inbox, sequencer, sweep, relay, listener. Intake opens at once; vending begins when
-the vending keys are open and a tariff is loaded, and until then paid work waits durably (P6).
-Stop is the other way round, and bounded by server.drain_seconds.
+Start: spool, intake, database, sequencer, sweep, relay, listener. A database that is not there in
+seconds is waited for with the door open: money is taken in by the spool (P1). Vending begins when
+the vending keys are open and a tariff is loaded, and until then paid work waits durably (P6); see
+`vending.opening`. Stop is the other way round, and bounded by server.drain_seconds.
 """
 
 import asyncio
@@ -18,19 +19,20 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from vending import log, numbered
 from vending.api import app, listener
 from vending.api.doors import Doors
 from vending.api.listener import Listener
 from vending.clock import Clock, RisingClock, system_clock
 from vending.config import Config
-from vending.errors import VendingError
 from vending.fronts import crew
 from vending.fronts.crew import Crew
 from vending.lease import Lease
-from vending.ledger.accounts import Chart
 from vending.notices import wording_of
 from vending.numbering import Numbers
+from vending.opening import Arrival, Opening
 from vending.outbox.pacing import Pace
 from vending.outbox.relay import Relay
 from vending.payments import spool
@@ -39,17 +41,12 @@ from vending.payments.intake import Intake
 from vending.payments.outcomes import Outcome
 from vending.payments.spool import Spool
 from vending.postgres import database, pool
-from vending.postgres.database import Database
+from vending.postgres.database import Attended, Database
 from vending.postgres.pool import Pool
 from vending.postgres.writer import Writer
 from vending.sequencer import Sequencer
 from vending.sms.gateway import AfricasTalkingGateway, FileGateway, Gateway
-from vending.sweep import UNREADABLE, Sweep
-from vending.tariffs import catalogue
-from vending.tariffs.catalogue import Catalogue
-from vending.tokens.issuer import CoreIssuer, Issuer
-from vending.tokens.keys import KeyStore
-from vending.vend import Office, OfficeClosed
+from vending.sweep import Sweep
 from vending.webhooks import opening as webhooks
 from vending.webhooks.relay import Relay as WebhookRelay
 
@@ -60,6 +57,9 @@ VEND_COMMIT_SECONDS = 10.0
 """A batch of 500 commits in tens of milliseconds; ten seconds is a database that has stopped."""
 
 RELAY_COMMIT_SECONDS = 10.0
+
+NUMBERED_SECONDS = 5.0
+"""Three reads of an index's end."""
 
 REFRESH_SECONDS = 3.0
 """How soon a newly loaded tariff or key store is seen."""
@@ -76,61 +76,8 @@ class Running:
     database: Database = field(repr=False)
     sequencer: Sequencer
     relay: Relay
-
-
-class _Opening:
-    """What the office needs and may have to wait for: opened keys and loaded tariffs."""
-
-    def __init__(self, config: Config, readers: Pool, numbers: Numbers) -> None:
-        self._config = config
-        self._readers = readers
-        self._numbers = numbers
-        self._chart = Chart()
-        self._log = log.get("server")
-        self._told: str | None = None
-        self._versions = 0
-        self.issuer: Issuer | None = None
-        self.catalogue: Catalogue | None = None
-
-    @property
-    def complete(self) -> bool:
-        return self.issuer is not None and self.catalogue is not None
-
-    def office(self) -> Office:
-        """Return the office; the lane is paused for as long as there is none."""
-        if self.issuer is None or self.catalogue is None:
-            raise OfficeClosed(keys=self.issuer is not None, tariffs=self.catalogue is not None)
-        utility, rules = self._config.utility, self._config.vend
-        return Office(
-            issuer=self.issuer,
-            catalogue=self.catalogue,
-            chart=self._chart,
-            numbers=self._numbers,
-            wording=wording_of(utility),
-            paid_at_future=timedelta(seconds=rules.paid_at_future_seconds),
-            paid_at_past=timedelta(days=rules.paid_at_past_days),
-        )
-
-    async def refresh(self) -> None:
-        """Open the keys if they are not, and read the tariffs there are by now."""
-        try:
-            if self.issuer is None:
-                keys = self._config.keys
-                store = KeyStore(Path(keys.store))
-                ring = await asyncio.to_thread(store.open, passphrase=keys.passphrase)
-                self.issuer = CoreIssuer(ring)
-            versions = await catalogue.count(self._readers)
-            if versions != self._versions:
-                # A catalogue that has not changed is kept: it remembers what round sums buy.
-                self.catalogue = await catalogue.read(self._readers)
-                self._versions = versions
-        except VendingError as fault:
-            if self._told != fault.code:
-                self._told = fault.code
-                self._log.error("vending waits for its keys and tariffs", fault=str(fault))
-        except UNREADABLE as fault:
-            # What is known stays good; a database that is away is no reason to stop.
-            self._log.warning("the tariffs cannot be read now", fault=type(fault).__name__)
+    opened: "asyncio.Task[None]" = field(repr=False)
+    """Done when the database is there and vending may begin; fails when waiting is of no use."""
 
 
 @asynccontextmanager
@@ -143,33 +90,47 @@ async def running(
     """Run the server while the context is open; leaving it drains and stops everything.
 
     The embedded database is migrated; one given by DSN must have been (`vending migrate`). Raises
-    ConfigInvalid, AddressUnusable, and the errors of the embedded PostgreSQL and of migrations.
+    ConfigInvalid, AddressUnusable, and the errors of the embedded PostgreSQL and of migrations that
+    waiting cannot mend; found after the door was opened, they are those of `Running.opened`.
     """
     clock = RisingClock(clock)
     async with AsyncExitStack() as stack:
         kept = await stack.enter_async_context(
             spool.opened(Path(config.intake.spool_dir), bytes_max=config.intake.spool_bytes_max)
         )
-        base = await stack.enter_async_context(database.opened(config.database, on_line=on_line))
-        await database.make_ready(base, now=clock())
-        readers = await stack.enter_async_context(
-            pool.create(base.dsn, size=config.database.readers)
+        attended = await stack.enter_async_context(
+            database.attended(config.database, on_line=on_line)
         )
-        numbers = await numbered.numbers(readers, clock, node=config.server.node)
-        opening = _Opening(config, readers, numbers)
-        await opening.refresh()
-
+        base = attended.base
+        numbers = Numbers(clock, node=config.server.node)
+        arrival = Arrival(_attempt(attended, numbers, clock), new=attended.new)
+        readers = await stack.enter_async_context(
+            pool.create(
+                base.dsn, size=config.database.readers, shut=lambda: arrival.because is not None
+            )
+        )
+        opening = Opening(config, readers, numbers)
         relay, gateway = _relay(config, base, clock)
         stack.push_async_callback(gateway.close)
         lanes = _lanes(config, base, opening, relay, readers, kept, clock=clock, numbers=numbers)
         lanes.teller = await _teller(stack, config, base, clock=clock, numbers=numbers)
         work = _Work(config.server.drain_seconds)
         stack.push_async_callback(work.end)
-        work.start(_refresh(opening, lanes.sequencer), name="refresh")
-        lanes.start(work)
+        lanes.take_in(work)
+
+        async def go_on() -> None:
+            await asyncio.gather(arrival.here(), opening.open_keys())
+            await opening.refresh()
+            work.start(_refresh(opening, lanes.sequencer), name="refresh")
+            lanes.vend(work)
+
+        opened = asyncio.create_task(go_on(), name="opening")
+        stack.push_async_callback(_given_up, opened)
+        await arrival.patience(opened)
         started = False
         doors = Doors(
-            config=config,
+            # Fronts read for themselves, and are told where.
+            config=replace(config, database=replace(config.database, dsn=base.dsn)),
             clock=clock,
             intake=lanes.intake,
             readers=readers,
@@ -178,6 +139,7 @@ async def running(
             keys_loaded=lambda: opening.issuer is not None,
             tariffs_loaded=lambda: opening.catalogue is not None,
             started=lambda: started,
+            waits_because=lambda: arrival.because,
         )
         door = await _opened(doors)
         started = True
@@ -187,11 +149,35 @@ async def running(
                 database=base,
                 sequencer=lanes.sequencer,
                 relay=relay,
+                opened=opened,
             )
         finally:
             # From the street inwards: no new callers, then what they brought, then what it sends.
+            await _given_up(opened)
             await door.close()
             await lanes.drain(work)
+
+
+def _attempt(
+    attended: Attended, numbers: Numbers, clock: Clock
+) -> Callable[[], Coroutine[Any, Any, None]]:
+    """Return one attempt to reach the database and to go on where this server's numbers ended."""
+
+    async def attempt() -> None:
+        await attended.reach(now=clock())
+        reader = Writer(attended.base.dsn, seconds=NUMBERED_SECONDS)
+        try:
+            numbers.go_on_after(await numbered.last(reader, clock, node=numbers.node))
+        finally:
+            reader.drop()
+
+    return attempt
+
+
+async def _given_up(task: "asyncio.Task[None]") -> None:
+    """End a task, done or not; its fault was told to whoever awaited it."""
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -205,14 +191,20 @@ class _Lanes:
     relay: Relay
     teller: WebhookRelay | None = None
 
-    def start(self, work: "_Work") -> None:
+    def take_in(self, work: "_Work") -> None:
+        """Take money in; it goes to the spool until `vend`."""
+        self.inbox.pause()
+        work.start(self.inbox.run(), name="inbox")
+        work.start(self.intake.run(), name="intake")
+
+    def vend(self, work: "_Work") -> None:
+        """Store and vend what comes and what has come: the database is there."""
         work.start(self.relay.run(), name="relay")
         if self.teller is not None:
             work.start(self.teller.run(), name="webhooks")
         work.start(self.sequencer.run(), name="sequencer")
         work.start(self.sweep.run(), name="sweep")
-        work.start(self.inbox.run(), name="inbox")
-        work.start(self.intake.run(), name="intake")
+        self.inbox.resume()
 
     async def drain(self, work: "_Work") -> None:
         """Let each finish what the one before it has handed over."""
@@ -242,9 +234,9 @@ class _Work:
         self._tasks[name] = task
 
     async def ended(self, name: str) -> None:
-        """Wait for a task to end by itself, as long as draining may take."""
-        _, late = await asyncio.wait({self._tasks[name]}, timeout=self._drain_seconds)
-        if late:
+        """Wait for a task to end by itself, if it began, as long as draining may take."""
+        task = self._tasks.get(name)
+        if task is not None and (await asyncio.wait({task}, timeout=self._drain_seconds))[1]:
             self._log.warning("work in hand is left for the next start", work=name)
 
     async def end(self) -> None:
@@ -259,7 +251,7 @@ class _Work:
             os.kill(os.getpid(), signal.SIGTERM)
 
 
-async def _refresh(opening: _Opening, sequencer: Sequencer) -> None:
+async def _refresh(opening: Opening, sequencer: Sequencer) -> None:
     """Let the lane run once keys and tariffs are there, and look for new ones now and then."""
     while True:
         if opening.complete:
@@ -299,7 +291,7 @@ async def _teller(
 def _lanes(
     config: Config,
     base: Database,
-    opening: _Opening,
+    opening: Opening,
     relay: Relay,
     readers: Pool,
     kept: Spool,
@@ -330,7 +322,7 @@ def _lanes(
 def _sequencer(
     config: Config,
     base: Database,
-    opening: _Opening,
+    opening: Opening,
     relay: Relay,
     *,
     clock: Clock,

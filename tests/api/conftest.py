@@ -190,6 +190,7 @@ def serve(database: Database, clock: SettableClock, tmp_path: Path) -> Serve:
         keys_loaded: bool = True,
         tariffs_loaded: bool = True,
         started: bool = True,
+        waits_because: str | None = None,
         source: str = "127.0.0.1",
         spool_name: str | None = None,
         spool_bytes_max: int = 1_000_000,
@@ -218,6 +219,7 @@ def serve(database: Database, clock: SettableClock, tmp_path: Path) -> Serve:
                 keys_loaded=lambda: keys_loaded,
                 tariffs_loaded=lambda: tariffs_loaded,
                 started=lambda: started,
+                waits_because=lambda: waits_because,
             )
             listening = await listener.listen(app.build(doors), config.server)
             session = await stack.enter_async_context(_caller(source))

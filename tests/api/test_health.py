@@ -18,6 +18,7 @@ async def test_a_server_with_everything_is_alive_started_and_ready(serve: Serve)
         "keys": "loaded",
         "tariffs": "loaded",
         "sequencer": "owner",
+        "waits_because": None,
         "waiting_payments": 7,
     }
 
@@ -57,6 +58,15 @@ async def test_a_server_that_still_starts_is_alive_and_neither_started_nor_ready
         assert (await api.get("/health/start")).status == 503
         assert (await api.get("/health/ready")).status == 503
         assert (await api.get("/health/live")).status == 200
+
+
+async def test_a_server_that_waits_for_its_database_has_started_and_says_why_it_is_not_ready(
+    serve: Serve,
+) -> None:
+    async with serve(waits_because="database_unavailable") as api:
+        assert (await api.get("/health/start")).status == 200
+        ready = await api.get("/health/ready")
+    assert (ready.status, ready.json["waits_because"]) == (503, "database_unavailable")
 
 
 async def test_metrics_count_callbacks_by_answer(api: Served) -> None:

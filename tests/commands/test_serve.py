@@ -124,20 +124,27 @@ async def test_data_of_another_postgresql_is_left_alone() -> None:
     assert "Traceback" not in told
 
 
+AWAY = "postgresql://nobody@/none?host={home}"
+
+
 @pytest.mark.parametrize(
-    ("dsn", "named"),
+    ("dsn", "commands", "named"),
     [
-        ("postgresql://nobody@/none?host={home}", "database_unavailable"),
-        ("postgresql://nobody@/stima?host={socket}", "database_refuses"),
-        ("host={home}", "database_refuses"),
+        (AWAY, ["tariffs list", "migrate"], "database_unavailable"),
+        (
+            "postgresql://nobody@/stima?host={socket}",
+            ["serve", "tariffs list", "migrate"],
+            "database_refuses",
+        ),
+        ("host={home}", ["serve", "tariffs list", "migrate"], "database_refuses"),
     ],
 )
 async def test_a_database_that_is_away_or_refuses_is_said_so(
-    cluster: str, tmp_path: Path, dsn: str, named: str
+    cluster: str, tmp_path: Path, dsn: str, commands: list[str], named: str
 ) -> None:
     address = dsn.format(home=tmp_path, socket=cluster.partition("host=")[2])
     settings = settings_file(tmp_path, database=f'dsn = "{address}"')
-    for command in (("serve",), ("tariffs", "list"), ("migrate",)):
+    for command in map(str.split, commands):
         code, told = await ran(*command, "--config", settings)
         assert code == 1
         assert named in told, told

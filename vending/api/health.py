@@ -28,6 +28,7 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
     keys: Literal["loaded", "missing"]
     tariffs: Literal["loaded", "missing"]
     sequencer: Literal["owner", "standby"]
+    waits_because: str | None
     waiting_payments: int
 
 
@@ -54,7 +55,10 @@ class Probes:
         return _answer({"live": True}, yes=True)
 
     async def start(self, _request: web.Request) -> web.Response:
-        """Say whether start-up (migration check, recovery, key ring) has finished."""
+        """Say whether the server takes money: one that waits for its database does.
+
+        Whoever restarts what has not started in time would shut a door that is needed open.
+        """
         started = self._doors.started()
         return _answer({"started": started}, yes=started)
 
@@ -63,13 +67,15 @@ class Probes:
         up = await self._database_answers()
         metrics.database_up.set(int(up))
         keys, tariffs = self._doors.keys_loaded(), self._doors.tariffs_loaded()
-        ready = up and keys and tariffs and self._doors.started()
+        because = self._doors.waits_because()
+        ready = up and keys and tariffs and self._doors.started() and because is None
         readiness = Readiness(
             ready=ready,
             database="up" if up else "away",
             keys="loaded" if keys else "missing",
             tariffs="loaded" if tariffs else "missing",
             sequencer="owner" if self._doors.sequencer.running else "standby",
+            waits_because=because,
             waiting_payments=self._doors.sequencer.waiting,
         )
         return _answer(readiness, yes=ready)

@@ -54,6 +54,15 @@ async def _serve(config: Config) -> None:
     async with server.running(config, on_line=on_line) as running:
         logger.info("listening", url=running.url)
         collector.spare()
-        await stop.wait()
+        await _until(stop, running.opened)
         logger.info("draining", seconds_max=config.server.drain_seconds)
     logger.info("stopped")
+
+
+async def _until(stop: asyncio.Event, opened: "asyncio.Task[None]") -> None:
+    """Return when the server is to stop. Raises what ended its wait for the database."""
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait({stopped, opened}, return_when=asyncio.FIRST_COMPLETED)
+    if opened.done():
+        opened.result()
+    await stopped

@@ -15,11 +15,17 @@ from msgspec.structs import replace
 
 from vending import config as settings
 from vending import log, metrics
+from vending.api import problems
 from vending.api.doors import Doors
+from vending.api.problems import InternalFault
+from vending.api.v1 import errands
+from vending.api.v1.teller import Teller
 from vending.errors import VendingError
 from vending.fronts.frames import (
     AskPage,
+    Brought,
     Bump,
+    Carry,
     Failed,
     Found,
     FromFront,
@@ -65,10 +71,16 @@ class Desk:
         self._port = port
         self._seats: dict[int, Seat] = {}
         self._sums = Sums()
+        self._teller = Teller(doors)
 
     async def seat(self, front: int, end: socket.socket) -> "Seat":
         """Greet a front over its end of a pair of sockets, and answer it from now on."""
-        seat = Seat(self._doors, page=self._page, hear=lambda told: self._hear(front, told))
+        seat = Seat(
+            self._doors,
+            self._teller,
+            page=self._page,
+            hear=lambda told: self._hear(front, told),
+        )
         self._seats[front] = seat
         loop = asyncio.get_running_loop()
         await loop.create_unix_connection(lambda: seat.wire, sock=end)
@@ -86,13 +98,16 @@ class Desk:
 
     async def run(self) -> None:
         """Tell every front several times a second how the core is, until cancelled."""
-        while True:
-            state = self._state()
-            for seat in self._seats.values():
-                # One that does not read would only be told the same a thousand times.
-                if not seat.wire.full:
-                    seat.wire.send(state)
-            await asyncio.sleep(STATE_SECONDS)
+        try:
+            while True:
+                state = self._state()
+                for seat in self._seats.values():
+                    # One that does not read would only be told the same a thousand times.
+                    if not seat.wire.full:
+                        seat.wire.send(state)
+                await asyncio.sleep(STATE_SECONDS)
+        finally:
+            self._teller.close()
 
     def _hear(self, front: int, told: Tally) -> None:
         self._sums.hear(front, told.families)
@@ -111,6 +126,7 @@ class Desk:
             keys_loaded=doors.keys_loaded(),
             tariffs_loaded=doors.tariffs_loaded(),
             started=doors.started(),
+            waits_because=doors.waits_because(),
         )
 
 
@@ -118,9 +134,15 @@ class Seat:
     """One front's place at the desk."""
 
     def __init__(
-        self, doors: Doors, *, page: Callable[[], bytes], hear: Callable[[Tally], None]
+        self,
+        doors: Doors,
+        teller: Teller,
+        *,
+        page: Callable[[], bytes],
+        hear: Callable[[Tally], None],
     ) -> None:
         self._doors = doors
+        self._teller = teller
         self._page = page
         self._hear = hear
         self._calls: set[asyncio.Task[None]] = set()
@@ -142,6 +164,8 @@ class Seat:
                 self._begin(self._quarantine(frame))
             case Sell():
                 self._begin(self._sell(frame))
+            case Carry():
+                self._begin(self._carry(frame))
             case Bump():
                 self._doors.sequencer.bump(frame.payment_id)
             case AskPage():
@@ -200,6 +224,16 @@ class Seat:
             return
         self.wire.send(Sold(asked.call, outcome))
 
+    async def _carry(self, asked: Carry) -> None:
+        try:
+            carried = await errands.carry(self._teller, asked.errand)
+        except Exception as fault:  # noqa: BLE001
+            told = problems.error_of(fault)
+            unforeseen = isinstance(told, InternalFault)
+            self._fail(asked.call, fault if unforeseen else told, unforeseen=InternalFault)
+            return
+        self.wire.send(Brought(asked.call, carried))
+
     def _at(self, told: datetime) -> datetime:
         """Return when something came: as the front says, or now where its clock is not ours.
 
@@ -230,4 +264,5 @@ def _for_a_front(whole: settings.Config) -> settings.Config:
         keys=settings.Keys(),
         database=replace(whole.database, owner_dsn=""),
         sms=replace(whole.sms, api_key=""),
+        webhooks=replace(whole.webhooks, passphrase=""),
     )

@@ -12,6 +12,7 @@ from typing import TypeVar, cast
 import msgspec
 
 from vending import log
+from vending.api.v1.errand import Carried, Errand
 from vending.config import Config
 from vending.payments.outcomes import Outcome
 from vending.payments.payment import Payment, PaymentNotice
@@ -57,6 +58,13 @@ class Sell(_Frame, frozen=True, tag=3):
     payment: Payment
 
 
+class Carry(_Frame, frozen=True, tag=8):
+    """Carry out what a vendor asks to be written; answered with Brought or Failed."""
+
+    call: int
+    errand: Errand
+
+
 class Bump(_Frame, frozen=True, tag=4):
     """Put a waiting payment first; not answered."""
 
@@ -87,7 +95,7 @@ class Serving(_Frame, frozen=True, tag=7):
     """This front listens; not answered."""
 
 
-Call = Store | Quarantine | Sell | AskPage
+Call = Store | Quarantine | Sell | Carry | AskPage
 FromFront = Call | Bump | Tally | Serving
 
 
@@ -109,6 +117,7 @@ class State(_Frame, frozen=True, tag=2):
     keys_loaded: bool
     tariffs_loaded: bool
     started: bool
+    waits_because: str | None
 
 
 class Found(_Frame, frozen=True, tag=3):
@@ -132,6 +141,13 @@ class Sold(_Frame, frozen=True, tag=5):
     outcome: Outcome
 
 
+class Brought(_Frame, frozen=True, tag=8):
+    """An errand is done."""
+
+    call: int
+    carried: Carried
+
+
 class Page(_Frame, frozen=True, tag=6):
     """All metrics, in Prometheus' text format."""
 
@@ -147,7 +163,7 @@ class Failed(_Frame, frozen=True, tag=7):
     facts: dict[str, str]
 
 
-Answer = Found | Kept | Sold | Page | Failed
+Answer = Found | Kept | Sold | Brought | Page | Failed
 FromCore = Welcome | State | Answer
 
 T = TypeVar("T")

@@ -48,7 +48,11 @@ async def run(end: socket.socket) -> None:
     log.say_everywhere(front=welcome.front)
     async with AsyncExitStack() as stack:
         readers = await stack.enter_async_context(
-            pool.create(config.database.dsn, size=config.database.readers)
+            pool.create(
+                config.database.dsn,
+                size=config.database.readers,
+                shut=lambda: line.state.waits_because is not None,
+            )
         )
         door = await listener.listen(
             app.build(doors(line, config, readers)), config.server, shared_port=welcome.port
@@ -79,7 +83,9 @@ def doors(line: Line, config: Config, readers: Pool) -> Doors:
         keys_loaded=lambda: line.state.keys_loaded,
         tariffs_loaded=lambda: line.state.tariffs_loaded,
         started=lambda: line.state.started,
+        waits_because=lambda: line.state.waits_because,
         page=lambda: lines.page(line),
+        errands=lambda errand: lines.carried(line, errand),
     )
 
 

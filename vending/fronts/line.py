@@ -16,13 +16,16 @@ from typing import NoReturn, TypeVar
 
 import msgspec
 
+from vending.api.v1.errand import Carried, Errand
 from vending.errors import Unavailable, VendingError
 from vending.fronts import tally
 from vending.fronts.frames import (
     Answer,
     AskPage,
+    Brought,
     Bump,
     Call,
+    Carry,
     Failed,
     Found,
     FromCore,
@@ -44,6 +47,7 @@ from vending.payments.inbox import InboxUnavailable
 from vending.payments.intake import Spooled, Taken
 from vending.payments.outcomes import Outcome
 from vending.payments.payment import Payment, PaymentNotice
+from vending.postgres.pool import CommitUnknown
 from vending.sequencer import SaleUnavailable
 
 CALLS_MAX = 20_000
@@ -65,6 +69,7 @@ UNKNOWN = State(
     keys_loaded=False,
     tariffs_loaded=False,
     started=False,
+    waits_because=None,
 )
 
 TAKEN: dict[str, Callable[[int], Taken]] = {
@@ -259,6 +264,18 @@ class FarSequencer:
         except CoreAway as fault:
             raise SaleUnavailable(why=fault.code) from fault
         return sold.outcome
+
+
+async def carried(line: Line, errand: Errand) -> Carried:
+    """Return what the core has carried out for a vendor.
+
+    Raises what the operation raises, and CommitUnknown when the core did not say.
+    """
+    try:
+        brought = await line.ask(lambda call: Carry(call, errand), Brought)
+    except CoreAway as fault:
+        raise CommitUnknown(why=fault.code) from fault
+    return brought.carried
 
 
 async def page(line: Line) -> bytes:

@@ -126,7 +126,16 @@ class Inbox:
         self._watch: asyncio.TimerHandle | None = None
         self._work = asyncio.Event()
         self._stopping = False
+        self._paused = False
         self._log = log.get("payments.inbox")
+
+    def pause(self) -> None:
+        """Take nothing until `resume`, and say so at once: the database has not been checked."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """Go on after `pause`."""
+        self._paused = False
 
     async def store(self, notice: PaymentNotice, *, product: str, received_at: datetime) -> Found:
         """Store a notice and return what the inbox found, after the commit that holds it (P1).
@@ -136,7 +145,7 @@ class Inbox:
         and the commit may still come. NoticeUnstorable is about this notice alone. A caller that
         goes away does not take its notice along.
         """
-        if self._stopping or len(self._waiting) >= WAITING_MAX:
+        if self._paused or self._stopping or len(self._waiting) >= WAITING_MAX:
             raise InboxUnavailable(waiting=len(self._waiting))
         payment = Payment(
             payment_id=self._numbers.next(),
@@ -180,6 +189,8 @@ class Inbox:
 
         Raises InboxUnavailable when the database is away.
         """
+        if self._paused:
+            raise InboxUnavailable(operator=operator)
         digest = hashlib.sha256(payload).digest()
         kept = (operator, reason, transaction_id, payload, digest, detail, received_at)
         try:
@@ -190,6 +201,8 @@ class Inbox:
 
     async def probe(self) -> None:
         """Return when the database answers. Raises InboxUnavailable when it does not."""
+        if self._paused:
+            raise InboxUnavailable
         try:
             await self._writer.fetch(PROBE)
         except DatabaseAway as fault:

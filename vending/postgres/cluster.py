@@ -130,7 +130,7 @@ class Cluster:
         Raises DataDirectoryForeign, DataDirectoryForbidden, DiskFull and PostgresDidNotStart.
         """
         site = self._site
-        if not _made(site.data_dir):
+        if not made(site.data_dir):
             await asyncio.to_thread(_make, site)
         _check_version(site)
         try:
@@ -229,7 +229,8 @@ class Cluster:
         return False
 
 
-def _made(data_dir: Path) -> bool:
+def made(data_dir: Path) -> bool:
+    """Return whether a cluster was once made in a directory."""
     return (data_dir / "PG_VERSION").exists()
 
 

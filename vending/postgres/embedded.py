@@ -25,11 +25,10 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import asyncpg
 
 from vending.errors import VendingError
-from vending.postgres import binaries
+from vending.postgres import binaries, cluster, pool, postmaster
 from vending.postgres.account import Account, account_for, make_directory, make_private, reaches
 from vending.postgres.cluster import OWNER, Cluster, DataDirectoryForbidden, DiskFull, Site
 from vending.postgres.occupancy import DataDirectoryBusy, Occupancy
-from vending.postgres.postmaster import Postmaster
 
 APPLICATION_ROLE = "stima_app"
 """The role the server works as: it may add to the ledger and never change or delete there."""
@@ -40,7 +39,8 @@ SOCKET_PATH_BYTES_MAX = 107 if sys.platform == "linux" else 103
 SHARED_BUFFERS_MB_MAX = 1024
 """The default's ceiling: beyond this the hot rows of a few million meters already fit."""
 
-_SOCKET_NAME = ".s.PGSQL.5432"
+_PORT = "5432"
+_SOCKET_NAME = f".s.PGSQL.{_PORT}"
 _WATCH_SECONDS = 0.2
 _RETRY_SECONDS_MAX = 10.0
 _CONNECT_SECONDS = 10.0
@@ -79,6 +79,21 @@ class EmbeddedSettings:
     options: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an embedded PostgreSQL lives, whether it runs or not; made by `located`."""
+
+    settings: EmbeddedSettings
+    site: Site
+    dsn: str = field(repr=False)
+    """The address its owner will have."""
+
+    @property
+    def made(self) -> bool:
+        """Whether there is a data directory, which may hold somebody's money."""
+        return cluster.made(self.site.data_dir)
+
+
 @asynccontextmanager
 async def running(
     settings: EmbeddedSettings, *, on_line: Callable[[str], None] | None = None
@@ -86,30 +101,62 @@ async def running(
     """Yield the address of a running PostgreSQL, as its owner, with the database made.
 
     `on_line` gets PostgreSQL's log lines while it starts (a recovery can take minutes) and a line
-    for each restart. Raises PostgresNotFound, NoUnprivilegedAccount, DataDirectoryForeign,
-    DataDirectoryForbidden, DataDirectoryBusy, SocketPathTooLong, DiskFull, PostgresDidNotStart.
+    for each restart. Raises what `located` and `started` do.
+    """
+    async with started(await located(settings, on_line=on_line), on_line=on_line) as dsn:
+        yield dsn
+
+
+async def located(
+    settings: EmbeddedSettings, *, on_line: Callable[[str], None] | None = None
+) -> Place:
+    """Return where PostgreSQL lives, with its directories made and its programs found.
+
+    Raises PostgresNotFound, NoUnprivilegedAccount, DataDirectoryForbidden, SocketPathTooLong,
+    DiskFull.
+    """
+    site = await asyncio.to_thread(_site, settings, on_line or _say_nothing)
+    found = postmaster.running(site.data_dir)
+    socket_dir, port = str(site.socket_dir), int(_PORT)
+    if found is not None and found.socket_dir:
+        socket_dir, port = found.socket_dir, found.port
+    return Place(settings, site, _dsn(socket_dir, port, settings.database))
+
+
+@asynccontextmanager
+async def started(
+    place: Place, *, on_line: Callable[[str], None] | None = None
+) -> AsyncIterator[str]:
+    """Yield the address of the PostgreSQL of a place, which runs for as long as anybody holds it.
+
+    Raises DataDirectoryForeign, DataDirectoryForbidden, DataDirectoryBusy, DiskFull,
+    PostgresDidNotStart; and may then be tried again.
     """
     say = on_line or _say_nothing
-    site = await asyncio.to_thread(_site, settings, say)
-    cluster = Cluster(site, say)
+    settings, site = place.settings, place.site
+    ours = Cluster(site, say)
     occupancy = Occupancy(site.data_dir)
     limit = settings.start_seconds_max
     stop = partial(
-        cluster.stop,
+        ours.stop,
         seconds_max=settings.stop_seconds_max,
         quit_seconds_max=settings.quit_seconds_max,
     )
     async with occupancy.starting(seconds_max=limit):
         occupancy.enter()
         try:
-            found = await cluster.ensure(seconds_max=limit)
-            dsn = _dsn(found, settings.database, site.data_dir)
+            found = await ours.ensure(seconds_max=limit)
+            if not found.socket_dir:
+                raise DataDirectoryBusy(
+                    data_dir=site.data_dir, pid=found.pid, reason="it has no socket"
+                )
+            dsn = _dsn(found.socket_dir, found.port, settings.database)
             await _make_database(dsn, settings.database)
         except BaseException:
-            if occupancy.leave() and cluster.started:
+            if occupancy.leave() and ours.started:
                 await stop()
             raise
-    watch = asyncio.create_task(_watch(cluster, occupancy, limit, say))
+    watch = asyncio.create_task(_watch(ours, occupancy, limit, say))
     try:
         yield dsn
     finally:
@@ -119,7 +166,7 @@ async def running(
             if occupancy.leave():
                 await stop()
             else:
-                cluster.leave_running()
+                ours.leave_running()
 
 
 def application_dsn(owner_dsn: str) -> str:
@@ -132,19 +179,19 @@ def application_dsn(owner_dsn: str) -> str:
 
 
 async def _watch(
-    cluster: Cluster, occupancy: Occupancy, limit: float, say: Callable[[str], None]
+    ours: Cluster, occupancy: Occupancy, limit: float, say: Callable[[str], None]
 ) -> None:
     """Start PostgreSQL again whenever it has died, for as long as it takes."""
     pause = _WATCH_SECONDS
     while True:
         await asyncio.sleep(pause)
-        if cluster.alive:
+        if ours.alive:
             pause = _WATCH_SECONDS
             continue
         say("PostgreSQL has died; starting it again")
         try:
             async with occupancy.starting(seconds_max=limit):
-                await cluster.ensure(seconds_max=limit)
+                await ours.ensure(seconds_max=limit)
         except (VendingError, OSError) as error:
             say(f"PostgreSQL did not come back, trying again: {error}")
             pause = min(pause * 2, _RETRY_SECONDS_MAX)
@@ -236,7 +283,7 @@ def _options(settings: EmbeddedSettings, socket_dir: Path) -> dict[str, str]:
         "log_min_error_statement": "panic",
         **settings.options,
         "listen_addresses": "",
-        "port": "5432",
+        "port": _PORT,
         "unix_socket_directories": '"' + str(socket_dir).replace('"', '""') + '"',
         "logging_collector": "off",
         "fsync": safe,
@@ -257,11 +304,8 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(os.fsencode(path)).hexdigest()[:12]
 
 
-def _dsn(found: Postmaster, database: str, data_dir: Path) -> str:
-    if not found.socket_dir:
-        raise DataDirectoryBusy(data_dir=data_dir, pid=found.pid, reason="it has no socket")
-    host = quote(found.socket_dir, safe="/")
-    return f"postgresql://{OWNER}@/{quote(database)}?host={host}&port={found.port}"
+def _dsn(socket_dir: str, port: int, database: str) -> str:
+    return f"postgresql://{OWNER}@/{quote(database)}?host={quote(socket_dir, safe='/')}&port={port}"
 
 
 async def _make_database(dsn: str, database: str) -> None:
@@ -272,4 +316,4 @@ async def _make_database(dsn: str, database: str) -> None:
             name = '"' + database.replace('"', '""') + '"'
             await connection.execute(f"create database {name}")
     finally:
-        await connection.close()
+        await pool.part(connection)

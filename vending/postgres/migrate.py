@@ -22,7 +22,7 @@ import asyncpg
 
 from vending.errors import Inconsistent, VendingError
 from vending.postgres import pool
-from vending.postgres.pool import Connection
+from vending.postgres.pool import CommitUnknown, Connection, DatabaseUnavailable
 
 DIRECTORY = Path(__file__).with_name("migrations")
 
@@ -134,13 +134,17 @@ async def migrate(
 async def require_current(database: str | Connection, *, directory: Path = DIRECTORY) -> None:
     """Raise SchemaOlder or SchemaNewer unless the database has exactly these migrations.
 
-    For a server that may not migrate: it needs no more than the right to read.
+    For a server that may not migrate: it needs no more than the right to read. Raises
+    DatabaseUnavailable too when the database stops answering.
     """
     async with _connected(database) as connection:
+        asked = connection.fetch(READ_APPLIED)
         try:
-            rows = await connection.fetch(READ_APPLIED)
+            rows = await pool.within(pool.READ_SECONDS_MAX, asked, connection=connection)
         except asyncpg.UndefinedTableError:
             rows = []
+        except CommitUnknown as fault:  # nothing was to be committed
+            raise DatabaseUnavailable(**fault.facts) from fault
     waiting = missing(read(directory), {row["version"]: row["checksum"] for row in rows})
     if waiting:
         raise SchemaOlder(missing=", ".join(migration.name for migration in waiting))
@@ -212,7 +216,7 @@ async def _connected(database: str | Connection) -> AsyncIterator[Connection]:
     try:
         yield connection
     finally:
-        await connection.close()
+        await pool.part(connection)
 
 
 @asynccontextmanager

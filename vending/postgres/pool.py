@@ -7,7 +7,7 @@ then asks for it by its own reference on a new connection.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -48,10 +48,13 @@ _LOOK_UPS = _SESSION | {"enable_seqscan": "off"}
 ROLLBACK_SECONDS_MAX = 2.0
 """A rollback is a formality: when it takes longer the socket is dropped, which does the same."""
 
+GOODBYE_SECONDS_MAX = 2.0
+"""A goodbye is one message: whoever does not take it has stopped, and is not waited for."""
+
 COMMIT_SECONDS_MAX = 30.0
 """A commit that waits for its standby may be slow; nobody waits for an answer longer than this."""
 
-_LOST = (
+LOST = (
     asyncpg.PostgresConnectionError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
@@ -91,23 +94,41 @@ async def connect(dsn: str, *, look_ups: bool = False) -> Connection:
     session = _LOOK_UPS if look_ups else _SESSION
     try:
         return await asyncpg.connect(dsn, timeout=CONNECT_SECONDS_MAX, server_settings=session)
-    except (*_LOST, TimeoutError, asyncpg.TooManyConnectionsError) as error:
+    except (*LOST, TimeoutError, asyncpg.TooManyConnectionsError) as error:
         raise DatabaseUnavailable(reason=type(error).__name__) from error
+
+
+async def part(connection: Connection) -> None:
+    """Close a connection, whether or not the other side still listens."""
+    with suppress(*LOST, asyncpg.InterfaceError):
+        await connection.close(timeout=GOODBYE_SECONDS_MAX)
 
 
 @asynccontextmanager
 async def create(
-    dsn: str, *, size: int, read_seconds_max: float = READ_SECONDS_MAX
+    dsn: str,
+    *,
+    size: int,
+    read_seconds_max: float = READ_SECONDS_MAX,
+    shut: Callable[[], bool] = lambda: False,
 ) -> AsyncIterator[Pool]:
     """Open a pool for look-ups, closed at the end; `size` connections, made when first needed.
 
     Connections are handed back without the driver's reset, which costs as much as a query; so no
-    code may set session state. Its timeout cancels a statement, so it is for reads only.
+    code may set session state. Its timeout cancels a statement, so it is for reads only. While it
+    is `shut` no connection is made, and who asks hears at once that the database is away.
     """
+
+    async def connect_unless_shut(*where: Any, **how: Any) -> Connection:
+        if shut():
+            raise ConnectionRefusedError
+        return await asyncpg.connect(*where, **how)
+
     pool = asyncpg.create_pool(
         dsn,
         min_size=0,
         max_size=size,
+        connect=connect_unless_shut,
         reset=_no_reset,
         timeout=CONNECT_SECONDS_MAX,
         command_timeout=read_seconds_max,
@@ -156,7 +177,7 @@ async def within(seconds_max: float, write: Awaitable[T], *, connection: Connect
         raise CommitUnknown(waited_seconds=seconds_max) from task.exception()
     try:
         return task.result()
-    except _LOST as error:
+    except LOST as error:
         connection.terminate()
         raise CommitUnknown(reason=type(error).__name__) from error
 
