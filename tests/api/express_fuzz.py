@@ -186,8 +186,8 @@ class Wire(asyncio.Transport):
         guard.connection_made(self)
 
     def deliver(self, data: bytes) -> None:
-        """Bring data from the client, as a socket would: none while reading is paused."""
-        if self.closed or self._guard is None:
+        """Bring data from the client, as a socket would: some, and none while reading is paused."""
+        if not data or self.closed or self._guard is None:
             return
         if self._paused:
             self._held.append(data)

@@ -97,10 +97,11 @@ async def running(
     validates: bool = True,
     clock: Clock = system_clock,
     spool: Path | None = None,
+    sales: config.Sales | None = None,
 ) -> AsyncIterator[World]:
     """Open a demo utility with all its meters on a test's database, and run everything.
 
-    `clock` is the server's own; the world around it keeps the right time.
+    `clock` is the server's own; the world around it keeps the right time. `sales` lets tills in.
     """
     utility = demo_utility.opened(directory)
     spool = spool or directory / "spool"
@@ -116,6 +117,7 @@ async def running(
                 utility.settings(port=0, town_url=town_url),
                 database=config.Database(dsn=base.dsn, owner_dsn=base.owner_dsn),
                 intake=config.Intake(spool_dir=str(spool)),
+                sales=sales or config.Sales(),
             )
             async with server.running(settings, clock=clock) as serving:
                 line = Line(
