@@ -379,7 +379,9 @@ async def test_a_relay_that_is_cut_off_from_the_database_goes_on_when_it_is_back
             await relay.quiet()
     assert await world.states() == ["delivered"]
     told = [line["event"] for line in logs if "database" in line["event"]]
-    assert told == ["webhooks.database_away", "webhooks.database_back"]
+    # A machine that is busy may take longer to connect again than we wait: then it is said again.
+    assert told
+    assert told == ["webhooks.database_away", "webhooks.database_back"] * (len(told) // 2)
 
 
 async def test_with_the_wrong_passphrase_events_wait_and_it_is_said_once(
