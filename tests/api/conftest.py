@@ -231,12 +231,16 @@ def serve(database: Database, clock: SettableClock, tmp_path: Path) -> Serve:
                 yield served
             finally:
                 await listening.close()
-                intake.stop()
-                inbox.stop()
-                await asyncio.gather(replaying, *filter(None, [served.inbox_running]))
+                await _drained(served, intake, replaying)
                 writer.drop()
 
     return serving
+
+
+async def _drained(served: Served, intake: Intake, replaying: "asyncio.Task[None]") -> None:
+    intake.stop()
+    served.inbox.stop()
+    await asyncio.gather(replaying, *filter(None, [served.inbox_running]))
 
 
 @pytest.fixture
