@@ -172,8 +172,7 @@ class Wire(asyncio.Transport):
     """A transport without a socket: it holds what was written to it."""
 
     def __init__(self, peer: object) -> None:
-        super().__init__()
-        self._peer = peer
+        super().__init__({"peername": peer})
         self._guard: Guard | None = None
         self._held: list[bytes] = []
         self._paused = False
@@ -198,10 +197,6 @@ class Wire(asyncio.Transport):
         """Return what a client can tell of the connection."""
         state = self._guard.state if self._guard is not None and not self.closed else None
         return (_CHANGING.sub(b"", bytes(self.written)), self.closed, state)
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """Return who is there."""
-        return self._peer if name == "peername" else default
 
     def get_protocol(self) -> asyncio.BaseProtocol:
         """Return the guard."""

@@ -17,6 +17,7 @@ from tests.conftest import SettableClock
 from tests.fronts.desks import answering, connected
 from vending import metrics
 from vending.api import app, listener
+from vending.api.guard import State
 from vending.fronts import front
 from vending.operators import mpesa
 from vending.payments.outcomes import Outcome
@@ -221,6 +222,17 @@ async def test_a_caller_over_its_share_is_refused_the_same_way(
     assert len(refused) >= 2
     assert all(b"\r\nRetry-After: " in answer for answer in refused)
     assert [*busy.sold] == ["till-0", *(f"till-{n}" for n in range(1, 9 - len(refused))), "till-9"]
+
+
+async def test_a_refused_caller_is_not_taken_for_one_who_still_sends(
+    serve: Serve, *, express: bool
+) -> None:
+    """It has sent all of its body, though nobody has read it."""
+    async with serve(server={"express": express}) as api, calling(api) as raw:
+        await raw.send(confirmation(secret="wrong"))
+        assert status(await raw.response()) == 404
+        assert [guard.state for guard in api.listener._guards] == [State.IDLE]
+        assert by_framework(api) is not express
 
 
 # What shares a connection
