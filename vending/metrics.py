@@ -42,6 +42,12 @@ spool_damaged = Counter(
     "stima_spool_damaged", "Stretches of the spool that were no frame; look at any.", ("kind",)
 )
 spool_bytes = Gauge("stima_spool_bytes", "Bytes in the spool, not yet in the database.")
+spool_payments = Gauge(
+    "stima_spool_payments", "Payments in the spool, not yet in the database; about, after a start."
+)
+spool_eta_seconds = Gauge(
+    "stima_spool_eta_seconds", "In how long these are in the database; +Inf: it takes none now."
+)
 spool_oldest_seconds = Gauge(
     "stima_spool_oldest_seconds", "Age of the oldest payment that was spooled in this outage."
 )

@@ -1,5 +1,7 @@
 """What `vending top` shows."""
 
+import math
+
 import pytest
 
 from vending.loadtest import board
@@ -123,6 +125,17 @@ def test_refusals_and_a_spool_in_use_are_warnings() -> None:
     assert rows["refused"].value == "2.0/s overloaded; shed 2.0/s P3 queue"
     assert rows["spool"].value == "2.0 MiB, taking confirmations in"
     assert {rows[name].mood for name in ("refused", "spool", "vend lease")} == {"warning"}
+
+
+@pytest.mark.parametrize(("eta", "told"), [(4.0, ", stored in 4 s"), (math.inf, "")])
+def test_a_spool_says_how_many_wait_in_it_and_for_how_long(eta: float, told: str) -> None:
+    after = BEFORE | {
+        "stima_spool_bytes": 2.0**21,
+        "stima_spool_payments": 2_000.0,
+        "stima_spool_eta_seconds": eta,
+    }
+    rows = {row.name: row for row in board.rows(BEFORE, after, seconds=2)}
+    assert rows["spool"].value == f"2.0 MiB, 2,000 payments{told}"
 
 
 def test_a_server_that_tells_nothing_is_shown_all_the_same() -> None:

@@ -1,11 +1,13 @@
 """Intake while PostgreSQL comes and goes: acknowledged once from somewhere, stored exactly once."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
@@ -18,6 +20,7 @@ from tests.conftest import SettableClock
 from tests.database import Database
 from vending import metrics
 from vending.numbering import Numbers
+from vending.payments import intake as intakes
 from vending.payments import segment, spool
 from vending.payments.inbox import (
     Conflicting,
@@ -322,9 +325,13 @@ async def test_leftovers_of_a_killed_server_are_replayed_at_the_next_start(
         desk.road.close()
         replaying = asyncio.create_task(desk.intake.run())
         await desk.until(lambda: metrics.spool_oldest_seconds._value.get() == 7_200)
+        assert metrics.spool_payments._value.get() == 3
+        assert metrics.spool_eta_seconds._value.get() == math.inf
         desk.road.reopen()
         await desk.caught_up()
         await desk.until(lambda: metrics.spool_oldest_seconds._value.get() == 0)
+        assert metrics.spool_payments._value.get() == 0
+        assert metrics.spool_eta_seconds._value.get() == 0
         desk.intake.stop()
         await replaying
     assert await stored(db) == [one.transaction_id for one in notices]
@@ -375,3 +382,35 @@ async def test_a_replay_that_cannot_be_understood_keeps_the_spool_and_tries_agai
         assert not desk.spool.empty
     await desk.caught_up()
     assert len(desk.handed) == 1
+
+
+async def test_how_long_the_spool_will_last_is_told_while_it_is_brought_in(
+    database: Database, clock: SettableClock, tmp_path: Path
+) -> None:
+    async with a_desk(database, clock, tmp_path, runs=False) as desk:
+        desk.intake._turn_away(InboxUnavailable())
+        count = 2 * intakes.REPLAY_MAX + 1
+        await asyncio.gather(*(desk.store(a_notice()) for _ in range(count)))
+        etas: list[tuple[float, float]] = []
+        desk.intake._note = lambda count, seconds: etas.append(  # type: ignore[method-assign, misc]
+            (metrics.spool_payments._value.get(), metrics.spool_eta_seconds._value.get())
+        )
+        replaying = asyncio.create_task(desk.intake.run())
+        await desk.caught_up()
+        desk.intake.stop()
+        await replaying
+    left = [count - intakes.REPLAY_MAX, count - 2 * intakes.REPLAY_MAX]
+    at_first = intakes.REPLAYED_PER_SECOND_AT_FIRST
+    assert etas[1:] == [(waits, waits / at_first) for waits in left]
+
+
+def test_the_speed_of_a_replay_is_measured_and_a_handful_says_little(
+    tmp_path: Path, clock: SettableClock
+) -> None:
+    intake = Intake(cast(Inbox, None), cast(Spool, None), clock=clock, patience=1)
+    before = intake._per_second
+    intake._note(1, seconds=1)
+    assert before * 0.99 < intake._per_second < before
+    for _ in range(20):
+        intake._note(intakes.REPLAY_MAX, seconds=0.1)
+    assert intake._per_second == pytest.approx(intakes.REPLAY_MAX / 0.1, rel=0.01)

@@ -57,6 +57,7 @@ async def test_what_is_appended_comes_back_in_order_and_then_is_gone(tmp_path: P
     async with a_spool(tmp_path) as kept:
         await asyncio.gather(*map(kept.append, sent))
         assert kept.size == sum(len(segment.frame(one)) for one in sent)
+        assert kept.count == len(sent)
         assert await drained(kept) == sent
         assert kept.empty
         assert kept.size == 0
@@ -97,6 +98,22 @@ async def test_a_large_backlog_is_many_segments(tmp_path: Path) -> None:
         assert len(list(tmp_path.glob(f"*{SUFFIX}"))) > 3
         assert await drained(kept) == sent
         await kept.close()
+
+
+async def test_what_a_dead_process_left_is_counted_by_its_size_until_it_is_read(
+    tmp_path: Path,
+) -> None:
+    sent = [bytes(2 * spool.USUAL_BYTES)] * 5
+    async with a_spool(tmp_path) as kept:
+        await asyncio.gather(*map(kept.append, sent))
+        await kept.close()
+    async with a_spool(tmp_path) as again:
+        assert 2 * len(sent) <= again.count <= 2 * len(sent) + 1
+        oldest = await again.oldest()
+        assert again.count == len(sent)
+        assert oldest is not None
+        await again.discard(oldest)
+        assert again.count == 0
 
 
 async def test_a_spool_is_one_process_own(tmp_path: Path) -> None:

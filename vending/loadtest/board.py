@@ -120,9 +120,14 @@ def _spool(after: Samples) -> Row:
     if size is None:
         return Row(name="spool", value=MISSING)
     spooling = exposition.total(after, "stima_intake_spooling")
+    told = f"{size / _MEBIBYTE:,.1f} MiB"
+    if payments := exposition.total(after, "stima_spool_payments"):
+        eta = exposition.total(after, "stima_spool_eta_seconds")
+        known = eta is not None and math.isfinite(eta)
+        told += f", {payments:,.0f} payments" + (f", stored in {eta:,.0f} s" if known else "")
     return Row(
         name="spool",
-        value=f"{size / _MEBIBYTE:,.1f} MiB{', taking confirmations in' if spooling else ''}",
+        value=f"{told}{', taking confirmations in' if spooling else ''}",
         mood="warning" if size or spooling else "calm",
     )
 

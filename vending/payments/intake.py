@@ -10,7 +10,9 @@ which it enters the database: by those numbers a sweep on any server finds it if
 """
 
 import asyncio
-from collections.abc import Sequence
+import math
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -37,6 +39,9 @@ SPOOL_SECONDS = 2.0
 
 REPLAY_MAX = 200
 """Notices replayed in one go: with live ones they share a commit, which holds 500."""
+
+REPLAYED_PER_SECOND_AT_FIRST = 2_000.0
+"""Assumed before any replay is measured: what a small machine stores."""
 
 REST_SECONDS = (0.05, 1.0)
 """Between two looks whether the database is back: soon at first, then every second."""
@@ -80,11 +85,20 @@ class Intake:
     `patience` is how long a quarantine may take before the spool is used; the inbox has its own.
     """
 
-    def __init__(self, inbox: Inbox, spool: Spool, *, clock: Clock, patience: float) -> None:
+    def __init__(
+        self,
+        inbox: Inbox,
+        spool: Spool,
+        *,
+        clock: Clock,
+        patience: float,
+        seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._inbox = inbox
         self._spool = spool
         self._clock = clock
         self._patience = patience
+        self._seconds = seconds
         self._away = False
         self._work = asyncio.Event()
         self._stop_asked = asyncio.Event()
@@ -93,6 +107,7 @@ class Intake:
         self._rest = REST_SECONDS[0]
         self._complained_at: datetime | None = None
         self._oldest: datetime | None = None
+        self._per_second = REPLAYED_PER_SECOND_AT_FIRST
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(_Notice | _Bytes).decode
         self._log = log.get("payments.intake")
@@ -213,18 +228,23 @@ class Intake:
                 "the spool cannot be replayed", fault=type(fault).__name__, detail=str(fault)
             )
         else:
-            self._tell_age()
+            self._tell()
             return
-        self._tell_age()
+        self._tell()
         self._rest = min(self._rest * 2, REST_SECONDS[1])
         try:
             await asyncio.wait_for(self._stop_asked.wait(), self._rest)
         except TimeoutError:
             return
 
-    def _tell_age(self) -> None:
+    def _tell(self) -> None:
+        """Publish how much waits in the spool, for how long it has, and how long it still will."""
         if self._spool.empty:
             self._oldest = None
+        left = max(0, self._spool.count - self._replayed)
+        metrics.spool_payments.set(left)
+        eta = math.inf if self._away else left / self._per_second
+        metrics.spool_eta_seconds.set(eta if left else 0.0)
         age = self._clock() - self._oldest if self._oldest is not None else timedelta(0)
         metrics.spool_oldest_seconds.set(max(0.0, age.total_seconds()))
 
@@ -240,12 +260,20 @@ class Intake:
         entries = self._segment.entries
         while self._replayed < len(entries) and not self._stop_asked.is_set():
             some = entries[self._replayed : self._replayed + REPLAY_MAX]
+            began = self._seconds()
             await self._replay_some(some, self._segment.path.name)
+            self._note(len(some), seconds=self._seconds() - began)
             self._replayed += len(some)
             self._turn_back()
+            self._tell()
         if self._replayed == len(entries):
             await self._spool.discard(self._segment)
-            self._segment = None
+            self._segment, self._replayed = None, 0
+
+    def _note(self, count: int, *, seconds: float) -> None:
+        """Measure how quickly the database takes what was spooled; a handful says little."""
+        weight = 0.3 * count / REPLAY_MAX
+        self._per_second += weight * (count / max(seconds, 1e-6) - self._per_second)
 
     def _first_received(self, segment: Segment) -> datetime | None:
         """Return when the first of a segment that a former process left was received."""

@@ -10,6 +10,7 @@ when their reader says that everything in them is safe elsewhere.
 import asyncio
 import errno
 import fcntl
+import math
 import os
 from collections import deque
 from collections.abc import AsyncIterator
@@ -26,6 +27,9 @@ from vending.payments.segment import SUFFIX, Segment
 
 SEGMENT_BYTES = 8 * 1024 * 1024
 """About ten thousand notices: read in one go, replayed in a second or two, then gone."""
+
+USUAL_BYTES = 1_000
+"""About a notice in its frame: what a former process left is counted by it until it is read."""
 
 ROUND_MAX = 1_000
 """Frames in one write: at a kilobyte each a disk takes it in milliseconds."""
@@ -95,7 +99,9 @@ class Spool:
         left = sorted(directory.glob(f"*{SUFFIX}"))
         self._sealed = deque(left)
         self._next = int(left[-1].stem) + 1 if left else 1
-        self._bytes = sum(path.stat().st_size for path in left)
+        sizes = {path: path.stat().st_size for path in left}
+        self._bytes = sum(sizes.values())
+        self._counts = {path: math.ceil(size / USUAL_BYTES) for path, size in sizes.items()}
         self._open: _Open | None = None
         self._waiting: list[_Call] = []
         self._waiting_bytes = 0
@@ -114,6 +120,11 @@ class Spool:
     def size(self) -> int:
         """How many bytes are on disk."""
         return self._bytes
+
+    @property
+    def count(self) -> int:
+        """How many payloads are on disk; about as many while one file was not read yet."""
+        return sum(self._counts.values())
 
     async def append(self, payload: bytes) -> None:
         """Return when a payload is on disk. Raises SpoolUnavailable when it is not.
@@ -144,19 +155,24 @@ class Spool:
             if not self._sealed:
                 return None
             try:
-                return await asyncio.to_thread(segment.read, self._sealed[0])
+                found = await asyncio.to_thread(segment.read, self._sealed[0])
             except OSError as fault:
+                self._counts.pop(self._sealed[0], None)
                 metrics.spool_damaged.labels("unreadable").inc()
                 self._log.error(
                     "a segment of the spool cannot be read; it stays on the disk for a person",
                     file=self._sealed.popleft().name,
                     fault=str(fault),
                 )
+            else:
+                self._counts[found.path] = len(found.entries)
+                return found
 
     async def discard(self, done: Segment) -> None:
         """Remove the oldest segment: everything in it is safe elsewhere. Raises OSError."""
         size = await asyncio.to_thread(segment.remove, done.path)
         self._sealed.remove(done.path)
+        self._counts.pop(done.path, None)
         self._bytes = max(0, self._bytes - size)
         metrics.spool_bytes.set(self._bytes)
 
@@ -178,11 +194,12 @@ class Spool:
                 together = b"".join(call.framed for call in taken)
                 self._waiting_bytes -= len(together)
                 try:
-                    await loop.run_in_executor(self._thread, self._write, together)
+                    path = await loop.run_in_executor(self._thread, self._write, together)
                 except OSError as fault:
                     self._refuse(taken, fault)
                 else:
                     self._bytes += len(together)
+                    self._counts[path] = self._counts.get(path, 0) + len(taken)
                     metrics.spool_bytes.set(self._bytes)
                     for call in taken:
                         if not call.done.done():
@@ -198,8 +215,11 @@ class Spool:
                 # The caller may have stopped listening; an unread exception is not news.
                 call.done.exception()
 
-    def _write(self, together: bytes) -> None:
-        """Append and sync, in the writing thread; a file that failed is left as it was before."""
+    def _write(self, together: bytes) -> Path:
+        """Append and sync, in the writing thread; a file that failed is left as it was before.
+
+        Returns which file has them.
+        """
         if self._open is not None and self._open.size >= self._segment_bytes:
             self._seal()
         if self._open is None:
@@ -219,6 +239,7 @@ class Spool:
             self._seal()
             raise
         now.size += len(together)
+        return now.path
 
     def _seal(self) -> None:
         """Let the open segment be read, in the writing thread."""
