@@ -23,9 +23,12 @@ from vending.outbox.message import Message
 from vending.payments import outcomes, rows
 from vending.payments.outcomes import Outcome
 from vending.payments.payment import Payment
+from vending.payments.rows import Key
 from vending.postgres.pool import Session
 from vending.postgres.writer import Writer
-from vending.vendors import floats
+from vending.vendors import barred, floats
+from vending.webhooks import event
+from vending.webhooks.event import Event
 
 _FENCE_PARAMETERS = 4
 _PAYMENTS_AT = _FENCE_PARAMETERS + 1
@@ -34,12 +37,14 @@ _ENTRIES_AT = _OUTCOMES_AT + outcomes.PARAMETERS
 _MESSAGES_AT = _ENTRIES_AT + journal.PARAMETERS
 _STATES_AT = _MESSAGES_AT + message.INSERT_COLUMNS
 _REPAID_AT = _STATES_AT + state.STATE_PARAMETERS
-_DRAWN_AT = _REPAID_AT + state.REPAY_PARAMETERS
-_REASSIGNED_AT = _DRAWN_AT + floats.PARAMETERS
+_REASSIGNED_AT = _REPAID_AT + state.REPAY_PARAMETERS
+_DRAWN_AT = _REASSIGNED_AT + 3
+_BARRED_AT = _DRAWN_AT + floats.PARAMETERS
+_EVENTS_AT = _BARRED_AT + barred.PARAMETERS
 
 # The division is the fence: an owner whose epoch has passed updates no lease row, divides by zero,
 # and the whole statement is as if it had never been.
-WRITE = f"""
+_STEPS = f"""
 with fence as (
     update sequencer_lease
        set batches = batches + 1, expires_at = clock_timestamp() + make_interval(secs => $4)
@@ -51,16 +56,28 @@ with fence as (
 ), told as ({message.insert_messages(_MESSAGES_AT)}
 ), moved as ({state.update_states(_STATES_AT)}
 ), repaid as ({state.repay_debts(_REPAID_AT)}
-), drawn as ({floats.draw(_DRAWN_AT)}
 ), reassigned as (
     update reassignment
        set settled_at = ${_REASSIGNED_AT + 2}::timestamptz, result = done.result
       from unnest(${_REASSIGNED_AT}::bigint[], ${_REASSIGNED_AT + 1}::text[])
            as done (reassignment_id, result)
      where reassignment.reassignment_id = done.reassignment_id
-)
+)"""  # noqa: S608 -- composed of our own constants
+
+_VENDORS_STEPS = f"""
+, drawn as ({floats.draw(_DRAWN_AT)}
+), barred as ({barred.insert_barred(_BARRED_AT)}
+), announced as ({event.insert_events(_EVENTS_AT)}
+)"""
+
+_OWNED = """
 select 1 / count(*) as owned from fence
-"""  # noqa: S608 -- composed of our own constants
+"""
+
+WRITE = _STEPS + _OWNED
+
+WRITE_WITH_VENDORS = _STEPS + _VENDORS_STEPS + _OWNED
+"""The same with what only vendors' sales change, so that no other batch pays for it."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,8 +85,9 @@ class Changes:
     """Everything a batch changes.
 
     `payments` are those that are stored with their outcome, not before it. `states` holds the last
-    state of each meter it touched, `repaid` (meter number, debt, cents), `drawn` what vendors sold
-    for, and `reassigned` the requests it settles with what came of them. `number` is the batch's.
+    state of each meter it touched, `repaid` (meter number, debt, cents), `reassigned` the requests
+    it settles with what came of them. Of vendors, `drawn` is what they sold for, `barred` what they
+    may not sell under, `events` what they are told. `number` is the batch's.
     """
 
     payments: list[Payment] = field(default_factory=list)
@@ -78,41 +96,54 @@ class Changes:
     messages: list[Message] = field(default_factory=list)
     states: dict[str, MeterState] = field(default_factory=dict)
     repaid: list[tuple[str, int, int]] = field(default_factory=list)
-    drawn: dict[str, int] = field(default_factory=dict)
     reassigned: list[tuple[int, str]] = field(default_factory=list)
+    drawn: dict[str, int] = field(default_factory=dict)
+    barred: set[Key] = field(default_factory=set)
+    events: list[Event] = field(default_factory=list)
     number: int
     decided_at: datetime
 
 
-async def parameters(db: Session, changes: Changes, *, chart: Chart) -> tuple[object, ...]:
-    """Return a batch as the parameters of its statement, those of the fence left out.
+async def parameters(
+    db: Session, changes: Changes, *, chart: Chart
+) -> tuple[str, tuple[object, ...]]:
+    """Return the statement that writes a batch and its parameters, those of the fence left out.
 
     Accounts that do not exist yet are opened at once: an account without entries is no harm.
     """
     await chart.open(db, {account for one in changes.entries for account, _ in one.postings})
-    return (
+    lined_up = (
         *rows.columns(changes.payments),
         *outcomes.columns(changes.outcomes, decided_at=changes.decided_at),
         *journal.columns(changes.entries, chart, booked_at=changes.decided_at),
         *message.columns(changes.messages, due_at=changes.decided_at),
         *state.state_columns(changes.states),
         *state.repay_columns(changes.repaid),
-        *floats.draw_columns(changes.drawn, batch=changes.number),
         [number for number, _ in changes.reassigned],
         [result for _, result in changes.reassigned],
         changes.decided_at,
     )
+    if not (changes.drawn or changes.barred):
+        return WRITE, lined_up
+    of_vendors = (
+        *floats.draw_columns(changes.drawn, batch=changes.number),
+        *barred.columns(changes.barred, barred_at=changes.decided_at),
+        *event.columns(changes.events, at=changes.decided_at),
+    )
+    return WRITE_WITH_VENDORS, (*lined_up, *of_vendors)
 
 
-async def write(db: Writer, lined_up: Sequence[object], *, fence: Fence) -> None:
-    """Write a batch, given its parameters, in one transaction; return when it is committed.
+async def write(db: Writer, statement: str, lined_up: Sequence[object], *, fence: Fence) -> None:
+    """Write a batch that is lined up in one transaction; return when it is committed.
 
     Raises Fenced when the fence no longer stands, FloatMoved when a vendor's money has gone,
     DatabaseAway when the outcome is unknown, and asyncpg's errors when the data itself is refused;
     nothing is written then, except perhaps when the database is away.
     """
     try:
-        await db.fetch(WRITE, fence.shard, fence.owner, fence.epoch, fence.lease_seconds, *lined_up)
+        await db.fetch(
+            statement, fence.shard, fence.owner, fence.epoch, fence.lease_seconds, *lined_up
+        )
     except asyncpg.DivisionByZeroError:
         raise Fenced(owner=fence.owner, epoch=fence.epoch) from None
     except asyncpg.CheckViolationError as fault:

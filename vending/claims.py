@@ -1,14 +1,22 @@
 """Claims: payments whose turn has come, how a known one is recognised, and one put aside."""
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 
+from vending.errors import Refused
+from vending.in_flight import InFlight
 from vending.payments import rows
 from vending.payments.payment import NoticeConflicts, Payment, PaymentNotice
 from vending.payments.rows import Key
 from vending.postgres.pool import Session
+from vending.tariffs.quote import Quote
 from vending.values import Value, replace
+from vending.vendors import barred
+from vending.vendors.barred import ReferenceBarred
+from vending.vendors.vendor import vendor_of
 
 PUT_ASIDE = """
 insert into quarantine (quarantine_id, operator, reason, transaction_id, payment_id, payload,
@@ -18,13 +26,48 @@ on conflict (operator, digest) do update set resolved_at = null, resolved_by = n
 """
 
 
+class PriceChanged(Refused):
+    """The meter no longer gets for this sum what was quoted.
+
+    Nothing was sold. Ask for a new quote: the meter has bought since, its debts have changed, or
+    the tariff has.
+    """
+
+    code = "price_changed"
+
+
+class Wish(StrEnum):
+    """What is wanted of a claim."""
+
+    SALE = "sale"
+    """A token, or a refund."""
+
+    BAR = "bar"
+    """That a vendor's reference be barred, unless there is a sale under it."""
+
+    WITHDRAWAL = "withdrawal"
+    """The same, and a sale under it that is decided in the same batch is not made."""
+
+
+class Terms(Value, frozen=True, kw_only=True):
+    """On what terms a vendor sells: anything else is not what it was told, and is refused.
+
+    `lines` are those of a quote, `energy_wh` what must be bought at least. `confirmed` says that a
+    sale like one a moment ago is meant.
+    """
+
+    lines: tuple[tuple[str, int], ...] | None = None
+    energy_wh: int = 0
+    confirmed: bool = False
+
+
 class Claim(Value, frozen=True, kw_only=True):
     """A payment whose turn has come, and the meter it is to buy for, as it was typed.
 
     `reassignment` is the number of the request that moves a refund due to another meter, None for
     the payment's own first decision. `doubtful` means that it may have been decided already: it
     was found by the sweep, or its batch failed. `stored` is False for a direct sale, whose payment
-    is stored with its outcome or, when it buys nothing, not at all.
+    is stored with its outcome or, when it buys nothing, not at all. A vendor's has its `terms`.
     """
 
     payment: Payment
@@ -32,42 +75,77 @@ class Claim(Value, frozen=True, kw_only=True):
     reassignment: int | None = None
     doubtful: bool = False
     stored: bool = True
+    wish: Wish = Wish.SALE
+    terms: Terms | None = None
 
 
-async def recognised(
-    db: Session,
-    claims: Sequence[Claim],
-    *,
-    in_flight: Mapping[Key, tuple[int, PaymentNotice]],
-) -> tuple[list[Claim], dict[int, NoticeConflicts]]:
+Refusal = NoticeConflicts | ReferenceBarred
+"""Why a direct sale is not even decided."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recognised:
+    """The claims of a batch, each under the payment it is known by.
+
+    `refusals` are of claims that are not to be decided, by their payment's number; `barred` are
+    the references that the batch bars.
+    """
+
+    claims: list[Claim]
+    refusals: dict[int, Refusal] = field(default_factory=dict)
+    barred: set[Key] = field(default_factory=set)
+
+
+async def recognised(db: Session, claims: Sequence[Claim], *, in_flight: InFlight) -> Recognised:
     """Return the claims with every direct sale that is known under its first payment.
 
     A direct sale may have been made before, be in flight, or come twice in one batch; in each case
-    it becomes a claim of the first payment with its reference. One with other facts is a conflict
-    instead, returned by its payment's number.
+    it becomes a claim of the first payment with its reference. One with other facts is refused, as
+    is one whose reference is barred. To bar a reference under which there is a sale is to ask what
+    became of that one.
     """
     keys = {rows.key_of(one.payment.notice) for one in claims if not one.stored}
     if not keys:
-        return list(claims), {}
-    stored = {**await rows.known(db, keys), **in_flight}
+        return Recognised(claims=list(claims))
+    known = {**await rows.known(db, keys), **in_flight.sales}
+    closed = {key for key in keys - known.keys() if vendor_of(key[0]) is not None}
+    closed = await barred.read(db, closed) | (in_flight.barred & closed) if closed else set()
+    withdrawn = _withdrawn(claims) - known.keys()
     first: dict[Key, tuple[Claim, PaymentNotice]] = {}
-    conflicts: dict[int, NoticeConflicts] = {}
-    taken: list[Claim] = []
+    found = Recognised(claims=[], barred=withdrawn - closed)
+    closed |= withdrawn
     for one in claims:
         if one.stored:
-            taken.append(one)
+            found.claims.append(one)
             continue
         notice = one.payment.notice
         key = rows.key_of(notice)
+        if one.wish is not Wish.SALE and not (key in first or key in known or key in closed):
+            closed.add(key)
+            found.barred.add(key)
+        if key in closed:
+            found.refusals[one.payment.payment_id] = ReferenceBarred(reference=key[1])
+            found.claims.append(one)
+            continue
         if key not in first:
-            first[key] = _under(one, *stored[key]) if key in stored else (one, notice)
-        known, facts = first[key]
-        if facts.same_sale(notice):
-            taken.append(known)
+            first[key] = _under(one, *known[key]) if key in known else (one, notice)
+        known_as, facts = first[key]
+        if one.wish is not Wish.SALE or facts.same_sale(notice):
+            found.claims.append(known_as)
         else:
-            conflicts[one.payment.payment_id] = NoticeConflicts(reference=notice.transaction_id)
-            taken.append(one)
-    return taken, conflicts
+            found.refusals[one.payment.payment_id] = NoticeConflicts(reference=key[1])
+            found.claims.append(one)
+    return found
+
+
+def require_terms(claim: Claim, bill: Quote) -> None:
+    """Raise PriceChanged when a bill is not what the vendor was told."""
+    terms = claim.terms
+    if terms is None:
+        return
+    lines = tuple([(line.code, line.amount_minor) for line in bill.lines])
+    if bill.energy_wh < terms.energy_wh or terms.lines not in (None, lines):
+        raise PriceChanged(energy_wh=bill.energy_wh)
 
 
 async def put_aside(
@@ -89,14 +167,18 @@ async def put_aside(
     )
 
 
-def each_once(claims: Sequence[Claim], conflicts: Collection[int]) -> Iterator[Claim]:
-    """Return the claims that are to be decided: each payment once, conflicts left out."""
+def each_once(claims: Sequence[Claim], refused: Collection[int]) -> Iterator[Claim]:
+    """Return the claims that are to be decided: each payment once, refused ones left out."""
     seen: set[tuple[int, int | None]] = set()
     for one in claims:
         identity = (one.payment.payment_id, one.reassignment)
-        if identity not in seen and one.payment.payment_id not in conflicts:
+        if identity not in seen and one.payment.payment_id not in refused:
             seen.add(identity)
             yield one
+
+
+def _withdrawn(claims: Sequence[Claim]) -> set[Key]:
+    return {rows.key_of(one.payment.notice) for one in claims if one.wish is Wish.WITHDRAWAL}
 
 
 def _under(claim: Claim, number: int, facts: PaymentNotice) -> tuple[Claim, PaymentNotice]:

@@ -20,16 +20,22 @@ from vending.vendors.vendor import vendor_of
 
 
 class Cover:
-    """How much each vendor of a batch may still sell for; `drawn` is what the batch takes."""
+    """How much each vendor of a batch may still sell for; `drawn` is what the batch takes.
 
-    def __init__(self, available: Mapping[str, int], rates: Rates) -> None:
+    `told` are the vendors that want to hear of their sales.
+    """
+
+    def __init__(
+        self, available: Mapping[str, int], rates: Rates, told: frozenset[str] = frozenset()
+    ) -> None:
         self._available = available
         self._rates = rates
+        self.told = told
         self.drawn: dict[str, int] = {}
 
     def afresh(self) -> "Cover":
         """Return the cover as it was read, before any sale."""
-        return Cover(self._available, self._rates)
+        return Cover(self._available, self._rates, self.told)
 
     def require(self, payment: Payment) -> None:
         """Raise FloatInsufficient unless its vendor's float covers a payment."""
@@ -72,4 +78,5 @@ async def read(db: Session, claims: Iterable[Claim], *, in_flight: InFlight) -> 
         seen = held.last_batch == in_flight.batch
         flying = 0 if seen else in_flight.drawn.get(vendor_id, 0)
         available[vendor_id] = held.available_minor - flying
-    return Cover(available, rates)
+    told = frozenset(vendor_id for vendor_id, held in found.items() if held.told)
+    return Cover(available, rates, told)

@@ -20,12 +20,13 @@ class InFlight:
     """Everything that a later decision reads and a batch changes.
 
     `sales` are the payments stored with their outcome, by operator and reference: their number and
-    their facts. `states` are the meters as the batch leaves them, and `owed` their debts with a
-    balance, for each meter in `states` that had any. `drawn` is what the batch takes off vendors'
-    floats, which are marked with its number.
+    their facts. `barred` are references that vendors may not use any more. `states` are the meters
+    as the batch leaves them, and `owed` their debts with a balance, for each meter in `states` that
+    had any. `drawn` is what the batch takes off vendors' floats, which are marked with its number.
     """
 
     sales: Mapping[Key, tuple[int, PaymentNotice]] = field(default_factory=dict, repr=False)
+    barred: frozenset[Key] = frozenset()
     outcomes: Mapping[int, Outcome] = field(default_factory=dict, repr=False)
     states: Mapping[str, MeterState] = field(default_factory=dict, repr=False)
     owed: Mapping[str, tuple[Debt, ...]] = field(default_factory=dict, repr=False)

@@ -16,7 +16,7 @@ from datetime import datetime
 
 from vending import lease, log, metrics
 from vending.answers import Answers, SaleUnavailable
-from vending.claims import Claim
+from vending.claims import Claim, Terms, Wish
 from vending.clock import Clock
 from vending.errors import VendingError
 from vending.lanes import Lanes
@@ -141,21 +141,35 @@ class Sequencer:
         self._lanes.arrive(claims, now=self._clock())
         self._call()
 
-    async def sell(self, payment: Payment) -> Outcome:
+    async def sell(self, payment: Payment, *, terms: Terms | None = None) -> Outcome:
         """Vend a payment that is not stored yet, and return its outcome once that is committed.
 
         Payment, token and entry are one transaction; a reference that comes again gets its first
-        outcome. Raises Refused when the sale cannot happen (then nothing is stored),
-        NoticeConflicts when the reference was used for something else, and SaleUnavailable when
-        this server cannot say: ask again by the same reference.
+        outcome. `terms` are those a vendor sells on. Raises Refused when the sale cannot happen
+        (then nothing is stored), NoticeConflicts when the reference was used for something else,
+        and SaleUnavailable when this server cannot say: ask again by the same reference.
         """
+        reference = payment.notice.account_reference
+        return await self._result(
+            Claim(payment=payment, reference=reference, stored=False, terms=terms)
+        )
+
+    async def bar(self, payment: Payment, *, withdraw: bool = False) -> Outcome:
+        """Bar the reference of a payment, unless there is a sale under it: return its outcome.
+
+        Of the payment only operator and reference count. Raises ReferenceBarred once that is
+        committed, whatever `sell` raises when a sale in the same batch was refused (ask again), and
+        SaleUnavailable. To `withdraw` is not to make that sale either.
+        """
+        wish = Wish.WITHDRAWAL if withdraw else Wish.BAR
+        return await self._result(Claim(payment=payment, reference="", stored=False, wish=wish))
+
+    async def _result(self, claim: Claim) -> Outcome:
         if not self.running or self._stopping or self._lanes.full:
             raise SaleUnavailable(why="this server does not vend now")
-        number = payment.payment_id
+        number = claim.payment.payment_id
         answer = self._answers.awaited(number)
-        reference = payment.notice.account_reference
-        claim = Claim(payment=payment, reference=reference, stored=False)
-        self._lanes.arrive([claim], now=payment.received_at)
+        self._lanes.arrive([claim], now=claim.payment.received_at)
         self._call()
         try:
             result = await answer

@@ -12,10 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from vending import batch, bookings, claims, cover, notices, shelf
+from vending import announcements, batch, bookings, claims, cover, earlier, notices, shelf
 from vending.batch import Changes
-from vending.claims import Claim
+from vending.claims import Claim, Refusal
 from vending.cover import Cover
+from vending.earlier import Earlier
 from vending.errors import Inconsistent, Refused, Unavailable
 from vending.in_flight import NOTHING, InFlight
 from vending.lease import Fence
@@ -29,7 +30,6 @@ from vending.payments import outcomes, rows
 from vending.payments.outcomes import Outcome
 from vending.payments.payment import (
     LEGAL_CHANGES,
-    NoticeConflicts,
     OutcomeKind,
     Payment,
     ShortCodeUnknown,
@@ -96,21 +96,22 @@ class Declined(Value, frozen=True):
     meter: Meter | None
 
 
-Result = Outcome | Refused | NoticeConflicts
+Result = Outcome | Refused | Refusal
 """What a claim is answered with. A stored payment always has an outcome; a direct sale that buys
-nothing is refused, and one whose reference was used for something else conflicts."""
+nothing is refused, and so is one whose reference is barred or was used for something else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
     """A batch that is decided and not written: nothing of it may be told to anybody yet.
 
-    `results` answer the claims in order once `parameters` are committed; `leaves` is what the
+    `results` answer the claims in order once `statement` is committed; `leaves` is what the
     next batch is to believe meanwhile.
     """
 
     decided_at: datetime
     results: list[Result] = field(repr=False)
+    statement: str = field(repr=False)
     parameters: tuple[object, ...] = field(repr=False)
     leaves: InFlight
 
@@ -131,7 +132,7 @@ async def vend(
 
 async def write(db: Writer, prepared: Prepared, *, fence: Fence) -> None:
     """Write a prepared batch and return when it is committed; raises as `vend` does."""
-    await batch.write(db, prepared.parameters, fence=fence)
+    await batch.write(db, prepared.statement, prepared.parameters, fence=fence)
 
 
 async def prepare(
@@ -142,14 +143,16 @@ async def prepare(
     `db` must see every batch but the one in flight. Raises DatabaseAway when it cannot be read;
     any other error means that something in the batch cannot be decided.
     """
-    known, conflicts = await claims.recognised(db, waiting, in_flight=in_flight.sales)
-    doubtful = [_number(one) for one in known if one.doubtful]
+    found = await claims.recognised(db, waiting, in_flight=in_flight)
+    doubtful = [_number(one) for one in found.claims if one.doubtful]
     before = {**await outcomes.read(db, doubtful), **in_flight.outcomes}
-    open_claims = [one for one in claims.each_once(known, conflicts) if _open(one, before)]
+    known = claims.each_once(found.claims, found.refusals)
+    open_claims = [one for one in known if _open(one, before)]
     meters = await shelf.read(db, [one.reference for one in open_claims], in_flight=in_flight)
     money = await cover.read(db, open_claims, in_flight=in_flight)
+    past = await earlier.read(db, open_claims, meters=meters, in_flight=in_flight, now=now)
 
-    sales, declined, stock, money = _sell(open_claims, meters, money, office=office, now=now)
+    sales, declined, stock, money = _sell(open_claims, meters, money, past, office=office, now=now)
     refused = [one for one in declined if one.claim.stored and one.claim.reassignment is None]
 
     changes = Changes(
@@ -163,24 +166,34 @@ async def prepare(
         states=stock.changed,
         repaid=stock.repaid,
         drawn=money.drawn,
+        barred=found.barred,
         number=office.numbers.next(),
         decided_at=now,
     )
+    if money.told:
+        changes.events = announcements.of_sales(
+            zip((sale.claim.payment for sale, _ in sales), changes.outcomes, strict=False),
+            told=money.told,
+            numbers=office.numbers,
+        )
     decided = {one.payment_id: one for one in changes.outcomes}
     after = before | decided
-    changes.reassigned = _reassigned(known, declined, after)
+    changes.reassigned = _reassigned(found.claims, declined, after)
     reasons = {_number(one.claim): one.reason for one in declined}
+    statement, parameters = await batch.parameters(db, changes, chart=office.chart)
     return Prepared(
         decided_at=now,
         results=[
-            conflicts.get(_number(one)) or after.get(_number(one)) or reasons[_number(one)]
-            for one in known
+            found.refusals.get(_number(one)) or after.get(_number(one)) or reasons[_number(one)]
+            for one in found.claims
         ],
-        parameters=await batch.parameters(db, changes, chart=office.chart),
+        statement=statement,
+        parameters=parameters,
         leaves=InFlight(
             sales={
                 rows.key_of(one.notice): (one.payment_id, one.notice) for one in changes.payments
             },
+            barred=frozenset(found.barred),
             outcomes=decided,
             states=stock.changed,
             owed=stock.owed_after,
@@ -191,7 +204,7 @@ async def prepare(
 
 
 def decide(
-    claim: Claim, *, meters: Shelf, money: Cover, office: Office, now: datetime
+    claim: Claim, *, meters: Shelf, money: Cover, past: Earlier, office: Office, now: datetime
 ) -> Approved | Declined:
     """Say what a payment buys, or why it buys nothing.
 
@@ -213,6 +226,8 @@ def decide(
             debts=debts,
             at=at,
         )
+        claims.require_terms(claim, bill)
+        past.require_unlike(claim)
         money.require(claim.payment)
         last_tid = state.last_tid if state.tid_base == meter.tid_base else 0
         tid = next_identifier(now, tid_base=meter.tid_base, after=last_tid)
@@ -267,6 +282,7 @@ def _sell(
     open_claims: Iterable[Claim],
     meters: Shelf,
     money: Cover,
+    past: Earlier,
     *,
     office: Office,
     now: datetime,
@@ -278,17 +294,18 @@ def _sell(
     """
     refusals: dict[int, TokenRefused] = {}
     while True:
-        stock, left = meters.afresh(), money.afresh()
+        stock, left, before = meters.afresh(), money.afresh(), past.afresh()
         approved: list[Approved] = []
         declined: list[Declined] = []
         for claim in open_claims:
             if _number(claim) in refusals:
                 declined.append(Declined(claim, refusals[_number(claim)], None))
                 continue
-            decision = decide(claim, meters=stock, money=left, office=office, now=now)
+            decision = decide(claim, meters=stock, money=left, past=before, office=office, now=now)
             if isinstance(decision, Approved):
                 stock.put_back(decision.meter, decision.bill, tid=decision.tid)
                 left.draw(claim.payment)
+                before.note(claim)
                 approved.append(decision)
             else:
                 declined.append(decision)

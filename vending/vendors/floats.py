@@ -29,7 +29,10 @@ PARAMETERS = 3
 """How many parameters `draw` takes."""
 
 READ = """
-select vendor_id, balance_minor, credit_limit_minor, last_batch
+select vendor_id, balance_minor, credit_limit_minor, last_batch,
+       exists (select from webhook_endpoint as endpoint
+                where endpoint.vendor_id = vendor_float.vendor_id and endpoint.state = 'enabled'
+                  and (event_types = '{}' or 'sale.completed' = any(event_types))) as told
   from vendor_float
  where vendor_id = any($1::text[])
 """
@@ -82,12 +85,16 @@ class LimitMalformed(Rejected):
 
 
 class Float(Value, frozen=True, kw_only=True):
-    """A vendor's balance with us, and its credit limit, in cents."""
+    """A vendor's balance with us, and its credit limit, in cents.
+
+    `told` says whether it has an endpoint that hears of sales; only `read` looks.
+    """
 
     vendor_id: str
     balance_minor: int
     credit_limit_minor: int
     last_batch: int = 0
+    told: bool = False
 
     @property
     def available_minor(self) -> int:

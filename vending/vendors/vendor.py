@@ -204,6 +204,11 @@ def point_of_sale(outlet: str, till: str = NO_TILL) -> str:
     return outlet if till == NO_TILL else f"{outlet}/{till}"
 
 
+def outlet_of(point: str) -> str:
+    """Return the outlet of a point of sale, whichever of its tills it is."""
+    return point.partition("/")[0]
+
+
 def operator_of(vendor_id: str) -> str:
     """Return the operator under which a vendor's sales are stored."""
     return OPERATOR_PREFIX + vendor_id
