@@ -16,6 +16,7 @@ from vending.postgres.pool import Connection
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let a run ask for more of what is random than the suite's own measure."""
     parser.addoption("--cycles", type=int, default=50, help="kills in each torture test")
+    parser.addoption("--examples", type=int, default=6, help="requests made up for each operation")
     parser.addoption("--seed", type=int, default=None, help="what a torture test played before")
 
 

@@ -210,6 +210,12 @@ def error_of(fault: Exception) -> VendingError:
             return InternalFault()
 
 
+def nobody_waits(request: web.Request, fault: Exception) -> bool:
+    """Whether a handler failed because its caller has hung up: there is nobody to answer."""
+    gone = request.transport is None or request.transport.is_closing()
+    return gone and isinstance(fault, DATABASE_AWAY)
+
+
 def route_of(request: web.Request) -> str:
     """Return the pattern of the path that was asked for; "" when nothing is served there."""
     resource = request.match_info.route.resource
@@ -226,9 +232,8 @@ def middleware() -> Middleware:
         except web.HTTPException as raised:
             return _of_http(raised, request)
         except Exception as fault:
-            gone = request.transport is None or request.transport.is_closing()
-            if gone and isinstance(fault, DATABASE_AWAY):
-                raise  # There is nobody to answer.
+            if nobody_waits(request, fault):
+                raise
             return response_of(told(fault, route_of(request)))
 
     return with_problems

@@ -22,7 +22,9 @@ Place = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,32}$")]
 class NewBatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where a shift begins, and whose it is."""
 
-    outlet: Annotated[Place, Meta(description="The vendor's own name of the outlet.")]
+    outlet: Annotated[
+        Place, Meta(description="The vendor's own name of the outlet.", examples=["Kisumu-1"])
+    ]
     till: Annotated[Place, Meta(description="One till of it; left out, the whole outlet.")] = (
         NO_TILL
     )

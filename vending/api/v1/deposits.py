@@ -21,16 +21,25 @@ class DepositSlip(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """What was paid into a bank account of the utility."""
 
     bank: Annotated[
-        str, Meta(pattern="^[a-z][a-z0-9-]{1,30}$", description="As the utility names the bank.")
+        str,
+        Meta(
+            pattern="^[a-z][a-z0-9-]{1,30}$",
+            description="As the utility names the bank.",
+            examples=["kcb"],
+        ),
     ]
     bank_reference: Annotated[
         str,
         Meta(
             pattern=r"^[!-~][ -~]{0,63}$",
             description="The bank's own reference; capitals and small letters are the same.",
+            examples=["FT26326K7Q2M"],
         ),
     ]
-    amount_minor: Annotated[int, Meta(ge=1, le=deposits.AMOUNT_MINOR_MAX, description="In cents.")]
+    amount_minor: Annotated[
+        int,
+        Meta(ge=1, le=deposits.AMOUNT_MINOR_MAX, description="In cents.", examples=[25_000_000]),
+    ]
     note: Annotated[str, Meta(pattern=r"^[ -~]{0,200}$", description="For whoever checks it.")] = ""
 
 

@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from vending.api import admission, problems
 from vending.api.calls import Reply
-from vending.api.problems import InternalFault, MoneyState, RequestMalformed
+from vending.api.problems import InternalFault, MoneyState
 from vending.api.v1 import callers
 from vending.api.v1.asked import ContentTypeWrong, RequestInvalid
 from vending.api.v1.callers import CredentialMissing, SandboxOnly
@@ -38,7 +38,7 @@ TRACE: Final = "Trace-Id"
 ALWAYS: Final[tuple[type[VendingError], ...]] = (
     CredentialMissing, CredentialRefused, CredentialRevoked, CredentialExpired,
     AccessTokenInvalid, AccessTokenExpired, CertificateMissing, ScopeMissing, SandboxOnly,
-    AddressForbidden, VendorSuspended, QuotaExceeded, RequestInvalid, RequestMalformed,
+    AddressForbidden, VendorSuspended, QuotaExceeded, RequestInvalid,
     RegisterStale, admission.Overloaded, DatabaseUnavailable, InternalFault,
 )  # fmt: skip
 """What any operation can answer, whatever it does."""

@@ -57,7 +57,12 @@ class Reception:
         )
         app.add_routes(
             [
-                web.route(one.method, one.path.removeprefix(PREFIX), self._handler(one))
+                web.route(
+                    one.method,
+                    one.path.removeprefix(PREFIX),
+                    self._handler(one),
+                    **({"allow_head": False} if one.method == "GET" else {}),
+                )
                 for one in OPERATIONS
             ]
         )
@@ -88,7 +93,9 @@ class Reception:
                     done = await self._carried(operation, caller, request)
             except web.HTTPException:
                 raise
-            except Exception as fault:  # noqa: BLE001 -- every fault has its problem
+            except Exception as fault:
+                if problems.nobody_waits(request, fault):
+                    raise
                 return _refused(problems.error_of(fault), request, limits)
             headers = [*done.headers, *limits, (hdrs.CACHE_CONTROL, "no-store")]
             if not done.body:

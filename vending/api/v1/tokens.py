@@ -133,7 +133,9 @@ class Tokens:
         """Answer an access token, or why there is none."""
         try:
             token = await self._fetched(request)
-        except Exception as fault:  # noqa: BLE001 -- every fault has its refusal
+        except Exception as fault:
+            if problems.nobody_waits(request, fault):
+                raise
             return _refused(problems.error_of(fault), request)
         body = Token(
             access_token=token.text,

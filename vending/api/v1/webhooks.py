@@ -28,10 +28,10 @@ OVERLAP_SECONDS_MAX = 7 * 86_400
 Url = Annotated[
     str,
     Meta(
-        pattern=r"^[!-~]+$",
-        min_length=1,
+        pattern=r"^https?://[!-~]+$",
         max_length=URL_LETTERS_MAX,
         description="https, on a public address; never shown to anybody else.",
+        examples=["https://till.example.com/stima/events"],
     ),
 ]
 Description = Annotated[
