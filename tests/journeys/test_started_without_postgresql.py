@@ -249,6 +249,20 @@ async def test_an_embedded_postgresql_that_does_not_start_is_waited_for(scene: S
         assert await running.interrupt() == (0, [])
 
 
+async def test_fronts_of_an_embedded_postgresql_read_from_it(scene: Scene) -> None:
+    text = scene.ground.settings.read_text()
+    patient = "[mpesa]\nvalidation_milliseconds = 5000"
+    scene.ground.settings.write_text(text.replace("[mpesa]", patient))
+    async with asyncio.timeout(SECONDS_MAX), scene.serving("--workers", "1") as (_running, url):
+        assert await _is_ready(url)
+        known, unknown = scene.ground.homes[0].meter_number, "01000000008"
+        for meter, found in ((known, True), (unknown, False)):
+            checked = await scene.operator.check(scene.operator.take(meter, 100_00))
+            assert checked.ok is found
+        await all_are_acknowledged(scene.operator, scene.taken(5))
+        await scene.judged()
+
+
 async def test_a_server_that_waits_stops_when_asked_and_the_spool_keeps_what_it_took(
     apart: Scene,
 ) -> None:

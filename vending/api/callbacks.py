@@ -10,7 +10,6 @@ Daraja forbids some words in registered addresses, its own brand among them: hen
 import asyncio
 import functools
 import re
-from collections.abc import Coroutine
 from typing import Final
 
 import asyncpg
@@ -24,6 +23,7 @@ from vending.api.deadline import in_time
 from vending.api.doors import Doors
 from vending.api.lines import LineLimit
 from vending.api.problems import MoneyState
+from vending.api.sight import Blinded, Sight
 from vending.api.sources import Networks, require_secret, require_source
 from vending.errors import Refused
 from vending.meters import directory
@@ -47,7 +47,12 @@ _ANSWER_OF: Final[dict[type[Taken], str]] = {
     Spooled: "spooled",
 }
 
-_BLINDING = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+_BLINDING = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+)
 """What a look-up raises when the database is away; TimeoutError is an OSError."""
 
 _ACKNOWLEDGED: Final = Reply(status=200, body=mpesa.confirmation_reply())
@@ -149,6 +154,7 @@ class Validations:
         self._source = _Source(doors)
         self._seconds = metrics.callback_seconds.labels(mpesa.OPERATOR, "check")
         self._lines = LineLimit()
+        self._sight = Sight(readers=doors.config.database.readers)
 
     async def check(self, request: web.Request) -> web.Response:
         """Answer a validation, with HTTP 200 whatever the answer is.
@@ -187,7 +193,7 @@ class Validations:
         if code is not None:
             return code, code.value
         number = parse_meter_number(asked.account_reference)
-        found = await self._in_time(self._meter_code(number))
+        found = await self._looked_up(number)
         if found is not None:
             return found, found.value
         policy = self._settings.when_blind
@@ -220,12 +226,15 @@ class Validations:
             return ValidationCode.INVALID_ACCOUNT
         return ValidationCode.ACCEPTED
 
-    async def _in_time(
-        self, look_up: Coroutine[None, None, ValidationCode]
-    ) -> ValidationCode | None:
+    async def _looked_up(self, number: str) -> ValidationCode | None:
         """Return what a look-up finds; None when the database is away or misses the deadline."""
         try:
-            return await in_time(look_up, seconds=self._settings.validation_milliseconds / 1000)
+            with self._sight.looking():
+                return await in_time(
+                    self._meter_code(number), seconds=self._settings.validation_milliseconds / 1000
+                )
+        except Blinded:
+            why = "not asked: others were too slow"
         except TimeoutError:
             why = "too slow"
         except _BLINDING as fault:
