@@ -10,7 +10,7 @@ from typing import cast
 
 from tests.builders import a_payment
 from vending.api.doors import Doors
-from vending.config import Config, Server
+from vending.config import Config, Keys, Server, Sms, Webhooks
 from vending.fronts.desk import Desk
 from vending.fronts.line import Line
 from vending.numbering import Numbers
@@ -65,7 +65,12 @@ class Till:
 
 def doors_of(till: Till, *, server: Server | None = None) -> Doors:
     return Doors(
-        config=Config(server=server or Server(workers=2)),
+        config=Config(
+            server=server or Server(workers=2),
+            keys=Keys(passphrase="of the core"),
+            sms=Sms(api_key="of the core"),
+            webhooks=Webhooks(passphrase="of the core"),
+        ),
         clock=lambda: NOW,
         intake=till,
         readers=cast(Pool, None),

@@ -194,6 +194,7 @@ async def test_the_welcome_holds_what_a_front_needs_and_no_secret_of_the_cores()
         assert welcome.config.server.connections_max == 2_048
         assert welcome.config.keys.passphrase == ""
         assert welcome.config.sms.api_key == ""
+        assert welcome.config.webhooks.passphrase == ""
 
 
 async def test_a_core_that_goes_before_it_speaks_is_said_so() -> None:

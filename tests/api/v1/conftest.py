@@ -61,6 +61,16 @@ class Caller:
         return await self.ask("POST", path, body, **more)
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a slow machine be slow; what is refused in a hurry is tested where it is wanted."""
+    hours = {"p2": 3600.0, "p3": 3600.0}
+    monkeypatch.setattr("vending.api.admission.LOOP_LAG_SECONDS", hours)
+    monkeypatch.setattr("vending.api.admission.LOOK_UP_WAIT_SECONDS", hours)
+    monkeypatch.setattr("vending.api.v1.teller.TURN_SECONDS", 60.0)
+    monkeypatch.setattr("vending.api.v1.teller.WRITE_SECONDS", 60.0)
+
+
 @pytest.fixture
 def seals() -> Seals:
     return Seals(SECRET)

@@ -71,7 +71,7 @@ async def _tested(url: str, key: str, folder: Path, *more: str) -> str:
         str(Path(sys.executable).parent / "schemathesis"), "run", url,
         "--header", f"Authorization: Bearer {key}",
         "--phases", "examples,fuzzing,stateful", *more,
-        "--generation-deterministic", "--no-color", "--warnings", "off",
+        "--request-timeout", "60", "--generation-deterministic", "--no-color", "--warnings", "off",
         cwd=folder,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,

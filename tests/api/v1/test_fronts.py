@@ -1,0 +1,79 @@
+"""The vendors' API behind front processes: the core writes, and a revoked key ends on each."""
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.api.v1.conftest import SECRET
+from tests.commands.demo_process import served
+from tests.commands.offices import PASSPHRASE, on, settings_file, url_of
+from tests.database import Database
+from vending.clock import system_clock
+from vending.postgres.pool import Connection
+from vending.vendors import accounts, credentials
+from vending.vendors.credentials import Grant
+from vending.vendors.seals import Seals
+
+SERVER: Mapping[str, str] = {
+    **PASSPHRASE, "STIMA_VENDORS__SECRET": SECRET, "STIMA_WEBHOOKS__LOOPBACK": "true",
+}  # fmt: skip
+CONNECTIONS = 12
+"""Each new one goes to whichever front is quicker: a dozen reach both."""
+
+
+@pytest.mark.parametrize("workers", ["2"])
+async def test_fronts_carry_what_is_written_to_the_core_and_know_who_was_revoked(
+    database: Database, office: Connection, seals: Seals, tmp_path: Path, workers: str
+) -> None:
+    await accounts.add(office, "acme", name="Acme", who="Jane", now=system_clock())
+    issued = await credentials.issue_key(
+        office, "acme", Grant(), seals=seals, who="Jane", now=system_clock()
+    )
+    bearer = {"Authorization": f"Bearer {issued.secret}"}
+    settings = settings_file(tmp_path, database=on(database))
+    async with served(settings, SERVER, "--workers", workers) as running:
+        url = await url_of(running)
+        sessions = [aiohttp.ClientSession(headers=bearer) for _ in range(CONNECTIONS)]
+        try:
+            made = await asyncio.gather(
+                *(
+                    asked(session, "POST", f"{url}/v1/batches", {"outlet": f"o{number}"})
+                    for number, session in enumerate(sessions)
+                )
+            )
+            assert [status for status, _ in made] == [201] * CONNECTIONS
+            names = [told["batch"] for _, told in made]
+            assert len(set(names)) == CONNECTIONS
+            again = await asked(sessions[0], "POST", f"{url}/v1/batches", {"outlet": "o1"})
+            assert (again[0], again[1]["code"]) == (409, "shift_open")
+            hook = {"url": "https://till.example.com/hook"}
+            status, keyed = await asked(sessions[1], "POST", f"{url}/v1/webhooks", hook)
+            assert (status, keyed["keys"][0]["key"][:6]) == (201, "whsec_")
+            listed = await asked(sessions[2], "GET", f"{url}/v1/batches")
+            assert {one["batch"] for one in listed[1]["batches"]} == set(names)
+
+            await credentials.revoke(
+                office, "acme", issued.credential.name, who="Jane", now=system_clock()
+            )
+            async with asyncio.timeout(5):
+                while {
+                    (await asked(session, "GET", f"{url}/v1/float"))[0] for session in sessions
+                } != {401}:
+                    await asyncio.sleep(0.05)
+        finally:
+            for session in sessions:
+                await session.close()
+        running.process.terminate()
+        assert await running.process.wait() == 0
+
+
+async def asked(
+    session: aiohttp.ClientSession, method: str, url: str, body: object = None
+) -> tuple[int, dict[str, Any]]:
+    async with session.request(method, url, json=body) as response:
+        told: dict[str, Any] = await response.json(content_type=None)
+        return response.status, told
