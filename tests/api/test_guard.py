@@ -229,6 +229,15 @@ async def test_before_the_framework_has_answered_it_is_not(connection: Connectio
     assert connection.clerk.asked == []
 
 
+async def test_a_body_that_is_not_here_counts_as_being_sent_also_behind_another_request(
+    connection: Connection,
+) -> None:
+    connection.wire.deliver(said(b"one") + said(b"two")[:-1])
+    for pending in (False, True):
+        connection.guard.answered(body_pending=pending)
+    assert connection.guard.state is State.SENDING
+
+
 async def test_a_server_without_a_short_way_passes_everything_on() -> None:
     connection = Connection(way=lambda _clerk: None)
     connection.wire.deliver(said(b"one"))

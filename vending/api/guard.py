@@ -131,6 +131,8 @@ class Guard(asyncio.Protocol):
     def answered(self, *, body_pending: bool) -> None:
         """Note that a request has its answer; with its body pending it still counts as sending."""
         if body_pending:
+            # Behind another request it was not noted as being sent; its time runs from that answer.
+            self.state = State.SENDING
             return
         self.state = State.SENDING if self._ahead else State.IDLE
         self.since = self._loop.time()
