@@ -1,0 +1,62 @@
+"""Vendors' sales as rows: found by their reference, and printed again."""
+
+from datetime import datetime
+
+import asyncpg
+
+from vending.payments import outcomes
+from vending.postgres.pool import Session
+from vending.selling.sale import Key, Sale
+
+FIND = """
+select payment_id, transaction_id, short_code, amount_minor, received_at, raw,
+       (select coalesce(max(copy), 0) from reprint
+         where reprint.payment_id = payment.payment_id) as copies
+  from payment
+ where operator = $1 and transaction_id = $2
+"""
+
+REPRINT = """
+insert into reprint (payment_id, copy, asked_by, asked_at)
+select $1, coalesce(max(copy), 0) + 1, $2, $3
+  from reprint
+ where payment_id = $1
+returning copy
+"""
+
+REPRINTERS_MAX = 5
+"""Two servers may count the same copy at once; the second one counts again."""
+
+
+async def find(db: Session, key: Key) -> Sale | None:
+    """Return what was sold under a vendor's reference; None for nothing."""
+    rows = await db.fetch(FIND, *key)
+    if not rows:
+        return None
+    row = rows[0]
+    # A vendor's payment is stored with its outcome, never before it.
+    decided = await outcomes.read(db, [row["payment_id"]])
+    return Sale(
+        payment_id=row["payment_id"],
+        reference=row["transaction_id"],
+        point_of_sale=row["short_code"],
+        amount_minor=row["amount_minor"],
+        received_at=row["received_at"],
+        facts=row["raw"],
+        outcome=decided[row["payment_id"]],
+        copies=row["copies"],
+    )
+
+
+async def reprint(db: Session, payment_id: int, *, who: str, now: datetime) -> int:
+    """Count another copy of a sale's receipt, and return its number."""
+    for left in reversed(range(REPRINTERS_MAX)):
+        try:
+            (row,) = await db.fetch(REPRINT, payment_id, who, now)
+        except asyncpg.UniqueViolationError:
+            if not left:
+                raise
+        else:
+            copy: int = row["copy"]
+            return copy
+    raise AssertionError(payment_id)  # the last try returns or raises
