@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 from prometheus_client import Counter, Gauge, Histogram
 
+from tests import vendor_api_page
 from vending import config, metrics
 from vending.__main__ import app
 from vending.api.v1 import description
@@ -93,6 +94,7 @@ PAGES = {
     "metrics.md": metrics_page,
     "commands.md": commands_page,
     "openapi.json": openapi_page,
+    "vendor-api.html": vendor_api_page.page,
 }
 
 

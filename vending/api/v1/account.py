@@ -1,6 +1,5 @@
 """A vendor's account: its float, and the statement of every movement of it."""
 
-from datetime import datetime
 from typing import Annotated
 
 import msgspec
@@ -24,7 +23,7 @@ class Float(msgspec.Struct, frozen=True, kw_only=True):
     credit_limit_minor: Annotated[int, Meta(ge=0, description="How far below zero it may go.")]
     available_minor: Annotated[int, Meta(description="What can still be sold for.")]
     currency: Annotated[str, Meta(pattern="^[A-Z]{3}$", description="ISO 4217 code.")]
-    as_of: datetime
+    as_of: Instant
 
 
 class StatementPage(Page, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -43,7 +42,7 @@ class StatementLine(msgspec.Struct, frozen=True, kw_only=True):
 
     kind: Annotated[str, Meta(description="What it was: sale, deposit, reversal, ...")]
     amount_minor: Annotated[int, Meta(description="Into the float, or, negative, out of it.")]
-    booked_at: datetime
+    booked_at: Instant
     reference: Annotated[str, Meta(description="The sale's, or the bank's name and reference.")]
     point_of_sale: Annotated[str, Meta(description="Outlet, or outlet/till; empty for a deposit.")]
     meter: Annotated[str, Meta(description="Empty for a deposit.")]

@@ -1,13 +1,12 @@
 """Batches: the shifts of a vendor's outlets and tills, with totals that are the ledger's own."""
 
-from datetime import datetime
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
 from vending.api.v1 import names, pages
-from vending.api.v1.asked import Answer, Asked
+from vending.api.v1.asked import Answer, Asked, Instant
 from vending.api.v1.pages import Page
 from vending.api.v1.teller import Teller
 from vending.vendors import shifts
@@ -40,8 +39,8 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     outlet: str
     till: str
     clerk: str
-    opened_at: datetime
-    closed_at: datetime | None
+    opened_at: Instant
+    closed_at: Instant | None
 
 
 class BatchTotals(Batch, frozen=True, kw_only=True):

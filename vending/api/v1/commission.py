@@ -1,6 +1,5 @@
 """Commission: the rates a vendor sells at, and what it has earned in a time."""
 
-from datetime import datetime
 from typing import Annotated
 
 import msgspec
@@ -31,7 +30,7 @@ class CommissionRates(msgspec.Struct, frozen=True, kw_only=True):
     """A rate table: it ends the one before it for the same product."""
 
     product: str
-    effective_from: datetime
+    effective_from: Instant
     bands: list[CommissionBand]
 
 
@@ -39,8 +38,8 @@ class Commission(msgspec.Struct, frozen=True, kw_only=True):
     """All rate tables of a vendor, and what the ledger says it earned in a time."""
 
     rates: list[CommissionRates]
-    since: datetime
-    until: datetime
+    since: Instant
+    until: Instant
     earned_minor: Annotated[int, Meta(description="In cents.")]
     currency: Annotated[str, Meta(pattern="^[A-Z]{3}$", description="ISO 4217 code.")]
 

@@ -1,6 +1,5 @@
 """Deliveries of webhooks: the log of tries, sending again, and a test event."""
 
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
@@ -40,12 +39,12 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
 
     event: Annotated[str, Meta(description="The webhook-id of every delivery of it.")]
     event_type: str
-    occurred_at: datetime
+    occurred_at: Instant
     state: DeliveryState
     attempts: int
-    next_attempt_at: datetime | None
-    settled_at: datetime | None
-    last_at: datetime | None
+    next_attempt_at: Instant | None
+    settled_at: Instant | None
+    last_at: Instant | None
     last_status: Annotated[int | None, Meta(description="What the endpoint answered.")]
     last_failure: Annotated[str | None, Meta(description="Why the latest try failed, if it did.")]
 
@@ -61,7 +60,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """One try."""
 
     attempt: int
-    at: datetime
+    at: Instant
     milliseconds: int
     status: int | None
     failure: str | None

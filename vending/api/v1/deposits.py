@@ -1,13 +1,12 @@
 """Deposits: a vendor says what it has paid into the bank, and the utility confirms it."""
 
-from datetime import datetime
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
 from vending.api.v1 import names, pages
-from vending.api.v1.asked import Answer, Asked
+from vending.api.v1.asked import Answer, Asked, Instant
 from vending.api.v1.pages import Page
 from vending.api.v1.teller import Teller
 from vending.postgres.pool import Connection
@@ -52,8 +51,8 @@ class Deposit(msgspec.Struct, frozen=True, kw_only=True):
     amount_minor: int
     note: str
     status: DepositStatus
-    proposed_at: datetime
-    settled_at: datetime | None
+    proposed_at: Instant
+    settled_at: Instant | None
 
 
 class DepositList(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,13 +1,13 @@
 """Webhook endpoints: where a vendor wants to be told of what, by the Standard Webhooks rules."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
 from vending.api.v1 import names
-from vending.api.v1.asked import Answer, Asked
+from vending.api.v1.asked import Answer, Asked, Instant
 from vending.api.v1.teller import Teller
 from vending.webhooks import endpoint, endpoints
 from vending.webhooks.addresses import URL_LETTERS_MAX
@@ -93,11 +93,11 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     schemes: list[str]
     state: EndpointState
     disabled_reason: DisabledReason | None
-    disabled_at: datetime | None
+    disabled_at: Instant | None
     failures: Annotated[int, Meta(ge=0, description="In a row, since the last delivery.")]
-    failing_since: datetime | None
-    delivered_at: datetime | None
-    created_at: datetime
+    failing_since: Instant | None
+    delivered_at: Instant | None
+    created_at: Instant
     public_keys: Annotated[list[str], Meta(description="What v1a is verified with now: whpk_...")]
 
 
