@@ -63,6 +63,15 @@ def test_the_backlog_has_its_share_however_many_live_payments_wait(clock: Settab
         assert sum(one.doubtful for one in held.take()) == GUARANTEED
 
 
+def test_a_smaller_batch_keeps_the_same_share_for_the_backlog(clock: SettableClock) -> None:
+    held = Lanes(batch_max=BATCH)
+    held.sideline(claims(1_000, clock))
+    held.arrive(claims(1_000, clock), now=clock())
+    taken = held.take(most=BATCH // 2)
+    assert [len(taken), sum(one.doubtful for one in taken)] == [BATCH // 2, GUARANTEED // 2]
+    assert len(held.take(most=BATCH * 9)) == BATCH
+
+
 def test_what_was_taken_and_not_settled_comes_first_and_in_doubt(clock: SettableClock) -> None:
     held = Lanes(batch_max=BATCH)
     waiting = claims(5, clock)

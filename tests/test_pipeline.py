@@ -100,6 +100,22 @@ async def crossing(
         yield Crossing(yard, lane, diary)
 
 
+async def test_what_waits_is_shared_by_two_batches(
+    db: Connection, database: Database, clock: SettableClock
+) -> None:
+    async with a_yard(db, database, clock) as yard:
+        diary = Diary()
+        office = an_office(clock, issuer=diary)
+        lane = await yard.lane(batch_max=500, office=lambda: office)
+        await until(lambda: lane.sequencer.running)
+        payments = await yard.payments(6 * AHEAD_MIN)
+        lane.sequencer.offer(payments)
+        await until(lambda: lane.sequencer.waiting == 0)
+    sizes = [len(batch) for batch in diary.batches]
+    assert sizes[:2] == [3 * AHEAD_MIN, 3 * AHEAD_MIN // 2]
+    assert sum(sizes) == len(payments)
+
+
 async def test_a_second_batch_is_prepared_on_what_the_first_will_leave(crossing: Crossing) -> None:
     payments = await crossing.yard.payments(TWO)
     async with crossing.held(payments):

@@ -45,8 +45,8 @@ DRAIN_SAMPLES_MIN = 20
 SPEED_AT_FIRST = 2_000.0
 """Payments a second assumed before any batch is measured: what a small machine does."""
 
-SPEED_BATCH = 100
-"""A batch from this size on says what the machine can do; smaller ones say little."""
+SPEED_BATCH = 64
+"""A batch from this size on says what the machine can do: it is what work that waits comes in."""
 
 Identity = tuple[int, int | None]
 
@@ -56,12 +56,11 @@ class Lanes:
 
     def __init__(self, *, batch_max: int) -> None:
         self._batch_max = batch_max
-        self._guaranteed = int(batch_max * SIDELINED_SHARE)
         self._fresh: OrderedDict[Identity, Claim] = OrderedDict()
         self._sidelined: OrderedDict[Identity, Claim] = OrderedDict()
         self._taken: dict[Identity, Claim] = {}
         self._wanted: set[int] = set()
-        self.drain = Drain(least=max(1, self._guaranteed), most=batch_max)
+        self.drain = Drain(least=max(1, int(batch_max * SIDELINED_SHARE)), most=batch_max)
         self.beyond = 0
         """How many undecided payments the sweep knows of that memory has no room for."""
 
@@ -122,13 +121,15 @@ class Lanes:
         for claim in claims:
             self._hold(replace(claim, doubtful=True), self._sidelined)
 
-    def take(self) -> list[Claim]:
-        """Return the next batch: live payments first, with the backlog's share kept for it."""
-        kept = min(len(self._sidelined), self._guaranteed)
-        batch = self._pop(self._fresh, self._batch_max - kept)
-        return batch + self._pop(
-            self._sidelined, min(self._batch_max - len(batch), self.drain.most_now)
-        )
+    def take(self, *, most: int | None = None) -> list[Claim]:
+        """Return the next batch: live payments first, with the backlog's share kept for it.
+
+        `most` makes it smaller than batch_max.
+        """
+        room = self._batch_max if most is None else min(most, self._batch_max)
+        kept = min(len(self._sidelined), int(room * SIDELINED_SHARE))
+        batch = self._pop(self._fresh, room - kept)
+        return batch + self._pop(self._sidelined, min(room - len(batch), self.drain.most_now))
 
     def settled(self, claim: Claim) -> None:
         """Forget a claim that was taken: it has its outcome, or a person has it."""
