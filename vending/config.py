@@ -286,6 +286,10 @@ class Vendors(_Section, frozen=True, kw_only=True):
     ] = 15
     burst_quota: Annotated[int, Meta(ge=1, description="A vendor's requests in 10 seconds.")] = 500
     day_quota: Annotated[int, Meta(ge=1, description="A vendor's requests in a day.")] = 2_000_000
+    signatures: Annotated[
+        Literal["off", "offered", "required"],
+        _say("Signed requests (RFC 9421): not read, verified where sent, or demanded."),
+    ] = "off"
     certificate_header: Annotated[
         str, _say("Header in which a trusted proxy names the SHA-256 of a caller's certificate.")
     ] = ""

@@ -210,6 +210,10 @@ class Register:
         self._caller(client, None, address=address, now=now)
         return client
 
+    def named(self, client_id: str) -> Credential | None:
+        """Return the client of a name, for its public keys; None for a key or what is not known."""
+        return self._clients.get(client_id)
+
     def _key(self, text: str) -> Credential:
         parts = parse_key(text)
         if parts is None:

@@ -67,6 +67,7 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     hours = {"p2": 3600.0, "p3": 3600.0}
     monkeypatch.setattr("vending.api.admission.LOOP_LAG_SECONDS", hours)
     monkeypatch.setattr("vending.api.admission.LOOK_UP_WAIT_SECONDS", hours)
+    monkeypatch.setattr("vending.vendors.register.STALE_SECONDS", 3600.0)
     monkeypatch.setattr("vending.api.v1.teller.TURN_SECONDS", 60.0)
     monkeypatch.setattr("vending.api.v1.teller.WRITE_SECONDS", 60.0)
 

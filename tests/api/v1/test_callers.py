@@ -13,7 +13,6 @@ from tests.database import Database
 from vending.postgres.pool import Connection
 from vending.vendors import access_tokens, accounts, credentials
 from vending.vendors.credentials import Grant, Issued
-from vending.vendors.register import STALE_SECONDS
 from vending.vendors.seals import Seals
 from vending.vendors.vendor import Scope
 
@@ -141,7 +140,6 @@ async def test_a_suspended_vendor_ends_within_five_seconds(
 async def test_a_register_that_was_never_read_lets_nobody_in(
     serve: Serve, database: Database, acme_key: Issued, dead_dsn: str
 ) -> None:
-    assert STALE_SECONDS < 5
     async with serve(**settings(database), readers_dsn=dead_dsn) as served:
         reply = await Caller(served, "acme", acme_key.secret).get("/v1/float")
         refused(reply, 503, "register_stale")

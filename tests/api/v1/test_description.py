@@ -45,7 +45,7 @@ async def test_the_api_is_as_described(
     mode: str,
     more: str,
 ) -> None:
-    """Run with `--examples 600` for more than 20 000 requests."""
+    """Run with `--examples 250 --timeout 3600` for more than 20 000 requests."""
     examples: int = request.config.getoption("--examples")
     plenty = settings(database, burst_quota=10**9, day_quota=10**9)
     async with serve(**plenty) as api:

@@ -75,7 +75,14 @@ async def test_a_parameter_nobody_reads_is_refused(acme: Caller) -> None:
 
 @pytest.mark.parametrize(
     "instant",
-    ["yesterday", "2026-11-22T08:00:00", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"],
+    [
+        "yesterday",
+        "null",
+        "Null",
+        "2026-11-22T08:00:00",
+        "0001-01-01T00:00:00+14:00",
+        "9999-12-31T23:59:59-14:00",
+    ],
 )
 async def test_an_instant_nobody_can_mean_is_refused(acme: Caller, instant: str) -> None:
     for path in ("/v1/statement", "/v1/commission"):

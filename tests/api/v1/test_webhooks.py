@@ -127,6 +127,13 @@ async def test_a_test_event_is_delivered_seen_and_replayed(
     assert (await acme.get(f"{place}/deliveries?state=given_up")).json["deliveries"] == []
     refused(await acme.get(f"{place}/deliveries?state=odd"), 400, "request_invalid")
     refused(await acme.get(f"{place}/deliveries/{event}"), 404, "webhook_event_unknown")
+    await office.execute(
+        "insert into webhook_attempt (event_id, endpoint_id, attempt, at, milliseconds, status,"
+        " failure, answer) values ($1, $2, 1, $3, 40, 500, 'status', 'no')",
+        int(event.removeprefix("evt_")), int(place.rsplit("_", 1)[1]), clock(),
+    )  # fmt: skip
+    (tried,) = (await acme.get(f"{place}/deliveries/{event}")).json["attempts"]
+    assert (tried["attempt"], tried["status"], tried["answer"]) == (1, 500, "no")
     again = await acme.post(f"{place}/deliveries/{event}/replay")
     assert (again.status, again.json) == (202, {"count": 1, "next": None})
     refused(await acme.post(f"{place}/deliveries/evt_5/replay"), 404, "webhook_event_unknown")

@@ -101,6 +101,10 @@ def read_query(pairs: list[tuple[str, str]], kind: type[Any] | None) -> Any:
         raise invalid(fault) from None
     except UnicodeError:
         raise RequestInvalid(member="query", fault="not UTF-8") from None
+    for name in given:
+        # The decoder takes the word for the value; nobody means it.
+        if getattr(found, name) is None:
+            raise RequestInvalid(member=name, fault="null is no value of a parameter")
     return found
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from vending.api.v1 import problems, tokens
+from vending.api.v1 import problems, receipts, tokens
 from vending.api.v1.operation import Operation
 from vending.api.v1.problems import Problem, shape_of
 from vending.api.v1.table import OPERATIONS
@@ -22,6 +22,7 @@ Json = dict[str, Any]
 
 TAGS: Final = {
     "who": "Proving who calls: access tokens for machines, API keys for small tills.",
+    "sales": "Looking meters up, quoting and selling: one resource by the vendor's own reference.",
     "account": "The vendor's money with the utility.",
     "batches": "Shifts of outlets and tills, with totals that are the ledger's own.",
     "webhooks": "Being told, by the Standard Webhooks specification.",
@@ -39,6 +40,9 @@ SCOPES: Final = {
 }
 
 PATH_NAMES: Final = {
+    "meter": ("^[0-9 -]{1,40}$", "A meter's number, or the 18 digits of its card."),
+    "quote": ("^qt_[0-9]{1,19}$", "A quote, by the name it was given."),
+    "reference": (f"^{receipts.REFERENCE}$", "The vendor's own name of a sale."),
     "deposit": ("^dep_[0-9]{1,19}$", "A deposit, by the name it was given."),
     "batch": ("^bat_[0-9]{1,19}$", "A batch, by the name it was given."),
     "endpoint": ("^ep_[0-9]{1,19}$", "An endpoint, by the name it was given."),

@@ -5,7 +5,10 @@ from vending.vendors.register import Caller
 
 
 class Errand(Value, frozen=True, kw_only=True):
-    """What a front has found a request to be; `query` and `body` are JSON that was decoded once."""
+    """What a front has found a request to be; `query` and `body` are JSON that was decoded once.
+
+    One that `waits` may be answered as late as a sale may be.
+    """
 
     hidden = frozenset({"query", "body"})
 
@@ -15,6 +18,7 @@ class Errand(Value, frozen=True, kw_only=True):
     headers: dict[str, str]
     query: bytes
     body: bytes
+    waits: bool = False
 
 
 class Carried(Value, frozen=True, kw_only=True):

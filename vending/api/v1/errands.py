@@ -20,6 +20,7 @@ def errand(operation: Operation, asked: Asked[object, object]) -> Errand:
         headers=asked.headers,
         query=_encode(asked.query),
         body=_encode(asked.body),
+        waits=operation.waits,
     )
 
 

@@ -9,6 +9,8 @@ DEPOSIT: Final = "dep_"
 BATCH: Final = "bat_"
 ENDPOINT: Final = "ep_"
 EVENT: Final = "evt_"
+QUOTE: Final = "qt_"
+DISPUTE: Final = "dsp_"
 
 NUMBER_MAX: Final = 2**63 - 1
 

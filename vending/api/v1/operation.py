@@ -30,7 +30,8 @@ class Operation(Value, frozen=True, kw_only=True):
     `name` is its operationId. `answers` are its statuses with their bodies' types, None for no
     body. `problems` are the errors it can give besides those that any operation can
     (`vending.api.v1.problems.possible`). One that `writes` is carried out by the core, never by a
-    front. One without `sandbox` refuses credentials of the sandbox.
+    front; one that `waits` may take the core as long as a sale may wait. One that `sells` is let in
+    as a sale is. One without `sandbox` refuses credentials of the sandbox.
     """
 
     name: str
@@ -46,5 +47,7 @@ class Operation(Value, frozen=True, kw_only=True):
     query: type[msgspec.Struct] | None = None
     headers: tuple[Header, ...] = ()
     writes: bool = False
+    waits: bool = False
+    sells: bool = False
     shed: RequestClass = RequestClass.LOOK_UP
     sandbox: bool = False

@@ -21,6 +21,7 @@ from vending.api.v1.operation import Operation
 from vending.api.v1.pages import CursorMalformed, Page
 from vending.api.v1.quotas import QuotaExceeded
 from vending.api.v1.shapes import SHAPES, Money, Retry, Shape
+from vending.api.v1.signatures import SignatureMissing, SignatureRefused, SignatureRepeated
 from vending.errors import VendingError
 from vending.postgres.pool import CommitUnknown, DatabaseUnavailable
 from vending.vendors.access_tokens import AccessTokenExpired, AccessTokenInvalid, ScopeMissing
@@ -38,7 +39,8 @@ TRACE: Final = "Trace-Id"
 ALWAYS: Final[tuple[type[VendingError], ...]] = (
     CredentialMissing, CredentialRefused, CredentialRevoked, CredentialExpired,
     AccessTokenInvalid, AccessTokenExpired, CertificateMissing, ScopeMissing, SandboxOnly,
-    AddressForbidden, VendorSuspended, QuotaExceeded, RequestInvalid,
+    SignatureMissing, SignatureRefused, SignatureRepeated, AddressForbidden, VendorSuspended,
+    QuotaExceeded, RequestInvalid,
     RegisterStale, admission.Overloaded, DatabaseUnavailable, InternalFault,
 )  # fmt: skip
 """What any operation can answer, whatever it does."""
@@ -99,12 +101,10 @@ def reply(
     route: str,
     path: str,
     headers: Iterable[tuple[str, str]] = (),
-    money: Money | None = None,
 ) -> Reply:
     """Return the reply to an error, and write its one log line.
 
-    `path` goes into the answer alone, `route`, its pattern, into the log. `money` replaces what the
-    map says, where the operation knows better.
+    `path` goes into the answer alone, `route`, its pattern, into the log.
     """
     shape = shape_of(type(error))
     trace_id, told = problems.noted(error, status=shape.status, route=route)
@@ -125,7 +125,7 @@ def reply(
         instance=path,
         code=error.code,
         retry=shape.retry,
-        money_state=shape.money if money is None else money,
+        money_state=shape.money,
         trace_id=trace_id,
         retry_after_seconds=after,
     )

@@ -8,7 +8,8 @@ import asyncio
 import random
 import re
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
+from datetime import datetime
 from typing import Any, Final
 
 from aiohttp import hdrs, web
@@ -21,13 +22,14 @@ from vending.api.doors import Doors
 from vending.api.problems import MethodUnknown
 from vending.api.sources import PathUnknown
 from vending.api.v1 import asked as reading
-from vending.api.v1 import errands
+from vending.api.v1 import errands, signatures
 from vending.api.v1 import problems as refusals
 from vending.api.v1.asked import Asked, ContentTypeWrong, RequestInvalid
 from vending.api.v1.callers import Callers, SandboxOnly
 from vending.api.v1.errand import Carried
 from vending.api.v1.operation import Operation
 from vending.api.v1.quotas import Headers, Quotas
+from vending.api.v1.signatures import SignatureRefused
 from vending.api.v1.table import OPERATIONS
 from vending.api.v1.teller import Teller
 from vending.errors import VendingError
@@ -89,7 +91,7 @@ class Reception:
                 finally:
                     limits = self.quotas.headers(caller.vendor_id, now=now)
                 _require(caller, operation)
-                with self._gate.look_up(operation.shed):
+                with self._admitted(operation, caller):
                     done = await self._carried(operation, caller, request)
             except web.HTTPException:
                 raise
@@ -106,34 +108,63 @@ class Reception:
 
         return handle
 
+    def _admitted(self, operation: Operation, caller: Caller) -> AbstractContextManager[None]:
+        """Let a request in, or raise Overloaded or ShareExceeded."""
+        if not operation.sells:
+            return self._gate.look_up(operation.shed)
+        self._gate.sale(caller.vendor_id)
+        return nullcontext()
+
     async def _carried(self, operation: Operation, caller: Caller, request: web.Request) -> Carried:
-        asked = await _read(operation, caller, request, now=self._doors.clock())
+        now = self._doors.clock()
+        asked = await self._read(operation, caller, request, now=now)
         if operation.writes and self._doors.errands is not None:
             return await self._doors.errands(errands.errand(operation, asked))
         return errands.written(await operation.handle(self._teller, asked))
+
+    async def _read(
+        self, operation: Operation, caller: Caller, request: web.Request, *, now: datetime
+    ) -> Asked[Any, Any]:
+        """Return what is asked. Raises RequestInvalid, and what a body or a signature raises."""
+        query = reading.read_query([*request.query.items()], operation.query)
+        headers = _headers(operation, request)
+        raw = b""
+        if operation.body is not None:
+            if request.content_type != JSON:
+                raise ContentTypeWrong(given=request.content_type[:60])
+            raw = await admission.read_body(request)
+        await self._believe(caller, request, raw, now=now)
+        return Asked(
+            caller=caller,
+            path=dict(request.match_info),
+            headers=headers,
+            query=query,
+            body=reading.read_body(raw, operation.body) if operation.body is not None else None,
+            now=now,
+        )
+
+    async def _believe(
+        self, caller: Caller, request: web.Request, raw: bytes, *, now: datetime
+    ) -> None:
+        """Verify a request's signature, where there is one or must be."""
+        settings = self._doors.config.vendors
+        if settings.signatures == "off":
+            return
+        if settings.signatures == "offered" and signatures.INPUT not in request.headers:
+            return
+        client = self._register.named(caller.credential)
+        if client is None:
+            raise SignatureRefused(reason="key: an API key signs nothing, an OAuth client does")
+        await signatures.believe(
+            self._doors.readers, request, raw, client=client, public_url=settings.public_url,
+            now=now,
+        )  # fmt: skip
 
 
 def _require(caller: Caller, operation: Operation) -> None:
     caller.require(operation.scope)
     if caller.sandbox and not operation.sandbox:
         raise SandboxOnly
-
-
-async def _read(
-    operation: Operation, caller: Caller, request: web.Request, *, now: Any
-) -> Asked[Any, Any]:
-    """Return what an operation is asked. Raises RequestInvalid and what reading a body raises."""
-    query = reading.read_query([*request.query.items()], operation.query)
-    headers = _headers(operation, request)
-    body = None
-    if operation.body is not None:
-        if request.content_type != JSON:
-            raise ContentTypeWrong(given=request.content_type[:60])
-        body = reading.read_body(await admission.read_body(request), operation.body)
-    return Asked(
-        caller=caller, path=dict(request.match_info), headers=headers, query=query, body=body,
-        now=now,
-    )  # fmt: skip
 
 
 def _headers(operation: Operation, request: web.Request) -> dict[str, str]:

@@ -8,9 +8,20 @@ from typing import Final
 from vending.api.v1.asked import ContentTypeWrong
 from vending.api.v1.callers import CredentialMissing, SandboxOnly
 from vending.api.v1.quotas import QuotaExceeded
+from vending.api.v1.signatures import SignatureMissing, SignatureRefused, SignatureRepeated
+from vending.claims import PriceChanged
+from vending.earlier import DuplicateSuspected
 from vending.errors import VendingError
+from vending.selling.sale import (
+    QuoteExpired,
+    QuoteUnknown,
+    ReferenceReused,
+    SalePending,
+    SaleUnknown,
+)
 from vending.vendors.access_tokens import AccessTokenExpired, AccessTokenInvalid, ScopeMissing
 from vending.vendors.assertions import AssertionRefused, AssertionRepeated
+from vending.vendors.barred import ReferenceBarred
 from vending.vendors.deposits import DepositRepeated, DepositUnknown
 from vending.vendors.register import (
     CertificateMissing,
@@ -81,8 +92,19 @@ SHAPES: Final[dict[type[VendingError], Shape]] = {
     SandboxOnly: Shape(H.FORBIDDEN),
     AddressForbidden: Shape(H.FORBIDDEN),
     VendorSuspended: Shape(H.FORBIDDEN),
+    SignatureMissing: Shape(H.UNAUTHORIZED),
+    SignatureRefused: Shape(H.UNAUTHORIZED),
+    SignatureRepeated: Shape(H.UNAUTHORIZED),
     QuotaExceeded: Shape(H.TOO_MANY_REQUESTS, Retry.AFTER),
     ContentTypeWrong: Shape(H.UNSUPPORTED_MEDIA_TYPE),
+    SaleUnknown: Shape(H.NOT_FOUND),
+    SalePending: Shape(H.CONFLICT, Retry.SAME_REFERENCE, Money.HELD),
+    ReferenceBarred: Shape(H.GONE),
+    ReferenceReused: Shape(H.UNPROCESSABLE_ENTITY),
+    DuplicateSuspected: Shape(H.CONFLICT),
+    PriceChanged: Shape(H.CONFLICT),
+    QuoteExpired: Shape(H.CONFLICT),
+    QuoteUnknown: Shape(H.NOT_FOUND),
     DepositUnknown: Shape(H.NOT_FOUND),
     DepositRepeated: Shape(H.CONFLICT),
     ShiftUnknown: Shape(H.NOT_FOUND),

@@ -6,7 +6,19 @@ it below; its errors' looks go into `vending.api.v1.shapes` where they are not l
 
 from typing import Final
 
-from vending.api.v1 import account, batches, commission, deliveries, deposits, webhooks
+from vending.answers import SaleUnavailable
+from vending.api.admission import RequestClass, ShareExceeded
+from vending.api.v1 import (
+    account,
+    batches,
+    commission,
+    deliveries,
+    deposits,
+    meters,
+    quotes,
+    sales,
+    webhooks,
+)
 from vending.api.v1.account import Float, Statement, StatementPage
 from vending.api.v1.batches import BatchList, BatchTotals, NewBatch
 from vending.api.v1.commission import Commission, CommissionTime
@@ -19,8 +31,19 @@ from vending.api.v1.deliveries import (
     SentTest,
 )
 from vending.api.v1.deposits import Deposit, DepositList, DepositSlip
+from vending.api.v1.meters import MeterSeen
 from vending.api.v1.operation import Operation
 from vending.api.v1.pages import CursorMalformed, Page
+from vending.api.v1.quotes import NewQuote, Quote
+from vending.api.v1.sales import (
+    DisputedSale,
+    MadeSale,
+    NewSale,
+    PendingSale,
+    ReversalReason,
+    Truth,
+    WithdrawnSale,
+)
 from vending.api.v1.webhooks import (
     Endpoint,
     EndpointChange,
@@ -29,7 +52,25 @@ from vending.api.v1.webhooks import (
     NewEndpoint,
     Rotation,
 )
+from vending.claims import PriceChanged
+from vending.earlier import DuplicateSuspected
+from vending.meters.meter import MeterBlocked, MeterNumberMalformed, MeterRemoved, MeterUnknown
+from vending.selling.sale import (
+    MeterMissing,
+    QuoteExpired,
+    QuoteUnknown,
+    ReferenceReused,
+    SaleAmountMissing,
+    SalePending,
+    SaleUnknown,
+)
+from vending.tariffs.quote import AmountTooLarge, AmountTooSmall
+from vending.tariffs.tariff import CategoryUnknown, TariffUnknown
+from vending.tokens.identifiers import IdentifiersExhausted
+from vending.tokens.issuer import KeyExpired, KeyMissing, KeyUnfit, TokenRefused
+from vending.vendors.barred import ReferenceBarred
 from vending.vendors.deposits import DepositRepeated, DepositUnknown
+from vending.vendors.floats import FloatInsufficient
 from vending.vendors.shifts import ClerkMalformed, ShiftOpen, ShiftUnknown
 from vending.vendors.vendor import Scope
 from vending.webhooks.addresses import WebhookUrlRefused
@@ -42,6 +83,69 @@ from vending.webhooks.endpoint import (
     WebhookRotationUnderWay,
 )
 from vending.webhooks.sealing import WebhookSecretsSealed
+
+_METER: Final = (MeterNumberMalformed, MeterUnknown)
+_NOT_SOLD: Final = (
+    *_METER, MeterBlocked, MeterRemoved, TariffUnknown, CategoryUnknown, AmountTooSmall,
+    AmountTooLarge, SaleAmountMissing,
+)  # fmt: skip
+"""Why nothing can be sold to a meter, whoever asks."""
+
+_REFUSED: Final = (
+    *_NOT_SOLD, MeterMissing, QuoteUnknown, QuoteExpired, PriceChanged, DuplicateSuspected,
+    FloatInsufficient, IdentifiersExhausted, KeyMissing, KeyUnfit, KeyExpired, TokenRefused,
+)  # fmt: skip
+"""Why a sale was not made: what it was refused with is told again for a while."""
+
+SALES: Final = (
+    Operation(
+        name="lookUpMeter", method="GET", path="/v1/meters/{meter}", tag="sales",
+        scope=Scope.METERS, summary="Whether a meter can be sold to, and at what price.",
+        handle=meters.look_up, answers={200: MeterSeen}, problems=_METER,
+    ),
+    Operation(
+        name="makeQuote", method="POST", path="/v1/quotes", tag="sales", scope=Scope.METERS,
+        summary="The exact lines of a receipt, promised for five minutes.",
+        handle=quotes.make, body=NewQuote, answers={201: Quote}, problems=_NOT_SOLD,
+        writes=True, shed=RequestClass.INTERACTIVE,
+    ),
+    Operation(
+        name="findQuote", method="GET", path="/v1/quotes/{quote}", tag="sales",
+        scope=Scope.METERS, summary="One quote, expired or not.",
+        handle=quotes.find, answers={200: Quote}, problems=(QuoteUnknown,),
+    ),
+    Operation(
+        name="sell", method="POST", path="/v1/sales", tag="sales", scope=Scope.SALES,
+        summary="Sell. The same reference gets the same answer for ever.",
+        handle=sales.sell, body=NewSale, headers=(sales.PREFER, sales.IDEMPOTENCY_KEY),
+        answers={201: MadeSale, 200: MadeSale, 202: PendingSale},
+        problems=(*_REFUSED, ReferenceReused, ReferenceBarred, SaleUnavailable, ShareExceeded),
+        writes=True, waits=True, sells=True,
+    ),
+    Operation(
+        name="findSale", method="GET", path="/v1/sales/{reference}", tag="sales",
+        scope=Scope.SALES, summary="What became of a sale, at any time.",
+        handle=sales.find, query=Truth, answers={200: MadeSale, 202: PendingSale},
+        problems=(*_REFUSED, SaleUnknown, ReferenceBarred, SaleUnavailable),
+        writes=True, waits=True, shed=RequestClass.INTERACTIVE,
+    ),
+    Operation(
+        name="reverseSale", method="POST", path="/v1/sales/{reference}/reversal", tag="sales",
+        scope=Scope.REVERSALS,
+        summary="Withdraw a sale that is not made yet; about one that is, open a dispute.",
+        handle=sales.reverse, body=ReversalReason,
+        answers={200: WithdrawnSale, 202: DisputedSale},
+        problems=(SaleUnknown, SaleUnavailable), writes=True, waits=True,
+        shed=RequestClass.INTERACTIVE,
+    ),
+    Operation(
+        name="reprintSale", method="POST", path="/v1/sales/{reference}/reprint", tag="sales",
+        scope=Scope.SALES, summary="The same digits again, as a copy that is counted.",
+        handle=sales.reprint, answers={200: MadeSale},
+        problems=(*_REFUSED, SaleUnknown, SalePending, ReferenceBarred), writes=True,
+        shed=RequestClass.INTERACTIVE,
+    ),
+)  # fmt: skip
 
 ACCOUNT: Final = (
     Operation(
@@ -176,7 +280,7 @@ WEBHOOKS: Final = (
     ),
 )  # fmt: skip
 
-OPERATIONS: Final[tuple[Operation, ...]] = (*ACCOUNT, *BATCHES, *WEBHOOKS)
+OPERATIONS: Final[tuple[Operation, ...]] = (*SALES, *ACCOUNT, *BATCHES, *WEBHOOKS)
 """All of them, in the order of the description."""
 
 BY_NAME: Final = {operation.name: operation for operation in OPERATIONS}

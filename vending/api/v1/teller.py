@@ -7,7 +7,9 @@ import asyncio
 import zoneinfo
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import Final, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
+
+import asyncpg
 
 from vending.api.admission import Overloaded
 from vending.api.doors import Doors, SequencerView
@@ -15,6 +17,7 @@ from vending.config import Config
 from vending.numbering import Numbers
 from vending.postgres import pool
 from vending.postgres.pool import Connection, Session
+from vending.selling.counter import Counter, Seller
 from vending.webhooks import opening, sealing
 from vending.webhooks.sealing import Seal, WebhookSecretsSealed
 
@@ -46,6 +49,13 @@ class Teller:
         self.sequencer: SequencerView = doors.sequencer
         self.zone = zoneinfo.ZoneInfo(doors.config.utility.time_zone)
         self.reach = opening.reach(doors.config.webhooks)
+        self.counter = Counter(
+            self.reads,
+            _Acts(self),
+            seller=cast(Seller, doors.sequencer),
+            numbers=self.numbers,
+            clock=self.clock,
+        )
         self._dsn = doors.config.database.dsn
         self._turns = asyncio.Semaphore(WRITERS)
         self._idle: list[Connection] = []
@@ -95,7 +105,8 @@ class Teller:
             return self._seal
 
     def close(self) -> None:
-        """Let go of the connections for writing."""
+        """Let go of the connections for writing, and wait for no sale."""
+        self.counter.close()
         for db in self._idle:
             db.terminate()
         self._idle.clear()
@@ -106,3 +117,14 @@ class Teller:
             if not db.is_closed():
                 return db
         return await pool.connect(self._dsn, look_ups=True)
+
+
+class _Acts:
+    """What the counter writes beside sales, as acts."""
+
+    def __init__(self, teller: Teller) -> None:
+        self._teller = teller
+
+    async def fetch(self, query: str, /, *args: Any) -> list[asyncpg.Record]:
+        """Run one statement and return its rows, committed."""
+        return await self._teller.write(lambda db: db.fetch(query, *args))
