@@ -20,6 +20,12 @@ callback_seconds = Histogram(
     ("operator", "call"),
     buckets=_LATENCY_BUCKETS,
 )
+vendor_seconds = Histogram(
+    "stima_vendor_request_seconds",
+    "From a vendor's head to our answer, refusals included.",
+    ("operation",),
+    buckets=_LATENCY_BUCKETS,
+)
 requests_refused = Counter(
     "stima_requests_refused", "Requests answered with a problem, by its code.", ("code",)
 )

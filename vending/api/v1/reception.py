@@ -15,6 +15,7 @@ from typing import Any, Final
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
+from vending import metrics
 from vending.api import admission, problems
 from vending.api.admission import Admission
 from vending.api.calls import JSON, response_of
@@ -81,7 +82,13 @@ class Reception:
         self._teller.close()
 
     def _handler(self, operation: Operation) -> Handler:
+        seconds = metrics.vendor_seconds.labels(operation.name)
+
         async def handle(request: web.Request) -> web.Response:
+            with seconds.time():
+                return await answered(request)
+
+        async def answered(request: web.Request) -> web.Response:
             limits: Headers = ()
             try:
                 caller = self.callers.known(request)
