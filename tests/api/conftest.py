@@ -85,7 +85,7 @@ class Lease:
         """Note who was put first."""
         self.bumped.append(payment_id)
 
-    async def sell(self, payment: Payment) -> Outcome:
+    async def sell(self, payment: Payment, **_terms: object) -> Outcome:
         """Refuse: sales are tested with the real sequencer."""
         raise SaleUnavailable(reference=payment.notice.transaction_id)
 

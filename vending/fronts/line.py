@@ -56,6 +56,9 @@ CALLS_MAX = 20_000
 CALL_SECONDS = 6.0
 """The core's own deadlines are three seconds; operators listen for eight."""
 
+SALE_SECONDS = 35.0
+"""A vendor may let a sale wait for 25 seconds; what is asked of the core besides takes few."""
+
 WATCH_SECONDS = 0.1
 
 STALE_SECONDS = 1.0
@@ -137,22 +140,29 @@ class Line:
         if not self.wire.full:
             self.wire.send(frame)
 
-    async def ask(self, make: Callable[[int], Call], kind: type[T]) -> T:
+    async def ask(
+        self, make: Callable[[int], Call], kind: type[T], *, seconds: float | None = None
+    ) -> T:
         """Send a call and return its answer, which is of a kind.
 
-        Raises the error the core raised, or CoreAway when there is no such answer in time.
+        `seconds` are more, or less, than a call has by itself. Raises the error the core raised, or
+        CoreAway when there is no such answer in time.
         """
         if not self.wire.up or self.wire.full or len(self._calls) >= CALLS_MAX:
             raise CoreAway(calls=len(self._calls))
         self._last += 1
         asked = _Asked(self._last, self._loop.create_future(), self._loop.time() + self._seconds)
         self._calls[asked.number] = asked
-        self._oldest.append(asked)
+        if seconds is None:
+            self._oldest.append(asked)
         self.wire.send(make(asked.number))
         if self._watch is None:
             self._watch = self._loop.call_later(WATCH_SECONDS, self._give_up)
         try:
-            answer = await asked.answer
+            async with asyncio.timeout(seconds):
+                answer = await asked.answer
+        except TimeoutError:
+            raise CoreAway(seconds=seconds) from None
         finally:
             self._calls.pop(asked.number, None)
         if isinstance(answer, Failed):
@@ -272,7 +282,11 @@ async def carried(line: Line, errand: Errand) -> Carried:
     Raises what the operation raises, and CommitUnknown when the core did not say.
     """
     try:
-        brought = await line.ask(lambda call: Carry(call, errand), Brought)
+        brought = await line.ask(
+            lambda call: Carry(call, errand),
+            Brought,
+            seconds=SALE_SECONDS if errand.waits else None,
+        )
     except CoreAway as fault:
         raise CommitUnknown(why=fault.code) from fault
     return brought.carried

@@ -172,24 +172,33 @@ class Counter:
     async def settle(
         self, vendor_id: str, reference: str, *, wait_seconds: float
     ) -> Sale | Pending:
-        """Return the sale under a reference, or bar that: ReferenceBarred is raised, for ever."""
-        return await self._settle(vendor_id, reference, wait_seconds=wait_seconds)
+        """Return the sale under a reference, or bar that: ReferenceBarred is raised, for ever.
+
+        Raises SaleUnavailable when it cannot be told in time.
+        """
+        key = operator_of(vendor_id), reference
+        making = self._making.get(key)
+        if making is not None:
+            await asyncio.wait({making.task}, timeout=wait_seconds)
+            if not making.task.done():
+                return Pending(reference=reference)
+        return await sales.find(self._db, key) or await self._barred(key, wait_seconds=wait_seconds)
 
     async def reverse(
         self, vendor_id: str, reference: str, *, reason: str, who: str, wait_seconds: float
-    ) -> Withdrawn | Dispute | Pending:
+    ) -> Withdrawn | Dispute:
         """Withdraw a sale that is not made yet, or open a dispute about one that is.
 
         From its commit on a token is out: it can be read by phone, and its receipt is on its way.
+        Raises SaleUnavailable when it cannot be told in time.
         """
+        key = operator_of(vendor_id), reference
         try:
-            sale = await self._settle(
-                vendor_id, reference, withdraw=True, wait_seconds=wait_seconds
+            sale = await sales.find(self._db, key) or await self._barred(
+                key, wait_seconds=wait_seconds, withdraw=True
             )
         except ReferenceBarred:
             return Withdrawn(reference=reference)
-        if isinstance(sale, Pending):
-            return sale
         return await disputes.open_(
             self._writer, vendor_id, sale.payment_id, dispute_id=self._numbers.next(),
             reason=reason, who=who, now=self._clock(),
@@ -294,18 +303,7 @@ class Counter:
         )
         return self._payment(notice, now), replace(terms, confirmed=asked.confirmed)
 
-    async def _settle(
-        self, vendor_id: str, reference: str, *, wait_seconds: float, withdraw: bool = False
-    ) -> Sale | Pending:
-        key = operator_of(vendor_id), reference
-        making = self._making.get(key)
-        if making is not None and not withdraw:
-            await asyncio.wait({making.task}, timeout=wait_seconds)
-            if not making.task.done():
-                return Pending(reference=reference)
-        sale = await sales.find(self._db, key)
-        if sale is not None:
-            return sale
+    async def _barred(self, key: Key, *, wait_seconds: float, withdraw: bool = False) -> Sale:
         barring = asyncio.create_task(self._bar(key, withdraw=withdraw))
         # Whoever stops waiting takes nothing back.
         barring.add_done_callback(lambda task: task.cancelled() or task.exception())

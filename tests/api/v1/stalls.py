@@ -1,7 +1,7 @@
 """What sells behind the vendors' API: a lane on a real database, tariffs, meters and floats."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from tests.builders import a_payment
@@ -13,6 +13,21 @@ from tests.vendors.market import Market
 from tests.yard import a_yard, until
 from vending.postgres.pool import Connection
 from vending.tariffs import catalogue
+from vending.tokens.issuer import Order, Token, TokenRefused
+
+
+class Particular(Diary):
+    """An issuer that will make no token for some meters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unloved: set[str] = set()
+
+    def issue(self, orders: Sequence[Order]) -> list[Token | TokenRefused]:
+        return [
+            TokenRefused(rule="unloved") if order.meter.meter_number in self.unloved else token
+            for order, token in zip(orders, super().issue(orders), strict=True)
+        ]
 
 
 @asynccontextmanager
@@ -23,7 +38,7 @@ async def a_market(
     for text in catalogue.shipped().values():
         await catalogue.load(db, text, now=clock())
     async with a_yard(db, database, clock) as yard:
-        diary = Diary()
+        diary = Particular()
         ready = an_office(clock, issuer=diary)
         lane = await yard.lane(office=lambda: ready)
         await until(lambda: lane.sequencer.running)
@@ -36,9 +51,7 @@ async def busy(market: Market) -> AsyncIterator[None]:
     meter = (await market.yard.meter()).meter_number
     made = len(market.diary.batches)
     async with market.held():
-        other = asyncio.create_task(
-            market.lane.sequencer.sell(a_payment(account_reference=meter))
-        )
+        other = asyncio.create_task(market.lane.sequencer.sell(a_payment(account_reference=meter)))
         await until(lambda: len(market.diary.batches) == made + 1)
         yield
     await other

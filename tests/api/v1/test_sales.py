@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from itertools import count
 from typing import Any
 
@@ -9,16 +10,14 @@ import pytest
 
 from tests.api.conftest import Lease, Reply, Serve, Served
 from tests.api.v1.conftest import Caller, settings
-from tests.api.v1.stalls import a_market, busy
-from tests.api.v1.test_callers import refused
+from tests.api.v1.stalls import Particular, a_market, busy
 from tests.builders import a_meter, a_meter_number
 from tests.conftest import SettableClock
 from tests.database import Database
 from tests.vendors.market import PRICE, Market
 from tests.yard import until
-from vending.api import problems
-from vending.api.v1.table import SALES
 from vending.audit import auditor
+from vending.audit.rule import Terms
 from vending.meters import directory
 from vending.postgres.pool import Connection
 from vending.vendors.credentials import Issued
@@ -56,13 +55,19 @@ async def meter(market: Market) -> str:
     return (await market.yard.meter()).meter_number
 
 
-def a_sale(meter: str | None, **members: Any) -> dict[str, Any]:
+def a_sale(of: str | None, **members: Any) -> dict[str, Any]:
     """Return the body of a sale of KSh 500, its reference new unless it is given."""
     given = {
-        "reference": f"H{next(_references):06d}", "meter": meter, "outlet": "Kisumu-1",
+        "reference": f"H{next(_references):06d}", "meter": of, "outlet": "Kisumu-1",
         "amount_minor": 50_000,
     } | members  # fmt: skip
     return {name: value for name, value in given.items() if value is not None}
+
+
+def refused(reply: Reply, status: int, code: str, *, money: str = "not_taken") -> None:
+    assert (reply.status, reply.json["code"]) == (status, code), reply.body
+    assert reply.headers["Content-Type"] == "application/problem+json"
+    assert reply.json["money_state"] == money
 
 
 async def sell(caller: Caller, body: object, **more: Any) -> Reply:
@@ -155,7 +160,11 @@ async def test_a_vendor_with_too_little_sells_by_the_same_reference_after_a_depo
 async def test_a_reference_with_other_facts_is_refused(acme: Caller, meter: str) -> None:
     body = a_sale(meter)
     assert (await sell(acme, body)).status == 201
-    for change in ({"amount_minor": 50_100}, {"till": "9"}, {"amount_minor": None, "energy_wh": 100}):
+    for change in (
+        {"amount_minor": 50_100},
+        {"till": "9"},
+        {"amount_minor": None, "energy_wh": 100},
+    ):
         other = {name: value for name, value in {**body, **change}.items() if value is not None}
         refused(await sell(acme, other), 422, "reference_reused")
 
@@ -178,8 +187,8 @@ async def test_a_sale_that_takes_longer_is_pending_and_then_found(
         again = await acme.get(place)
         assert (again.status, again.json) == (202, slow.json)
         copied = await acme.post(f"{place}/reprint")
-        refused(copied, 409, "sale_pending")
-        assert (copied.json["retry"], copied.json["money_state"]) == ("same-reference", "held")
+        refused(copied, 409, "sale_pending", money="held")
+        assert copied.json["retry"] == "same-reference"
         waiting = asyncio.create_task(sell(acme, body))
     made = await waiting
     assert made.status == 200  # it had been asked for before
@@ -208,24 +217,32 @@ async def test_a_server_that_does_not_vend_says_so_and_to_ask_by_the_same_refere
     async with serve(sequencer=Lease(), **settings(database)) as api:
         acme = Caller(api, "acme", acme_key.secret)
         reply = await sell(acme, a_sale(meter))
-    refused(reply, 503, "sale_unavailable")
-    assert (reply.json["retry"], reply.json["money_state"]) == ("same-reference", "held")
+    refused(reply, 503, "sale_unavailable", money="held")
+    assert reply.json["retry"] == "same-reference"
     assert await market.tokens() == 0
 
 
-async def test_sales_are_shed_before_their_body_is_read(
-    serve: Serve, database: Database, market: Market, acme_key: Issued, meter: str
+async def test_a_sale_that_would_wait_is_shed(
+    serve: Serve, database: Database, acme_key: Issued, meter: str
 ) -> None:
-    assert market
-    for lease, code in ((Lease(estimated_wait=3.0), "overloaded"),
-                        (Lease(estimated_wait=0.1, per_second=0.0001), "share_exceeded")):  # fmt: skip
-        async with serve(sequencer=lease, **settings(database)) as api:
-            acme = Caller(api, "acme", acme_key.secret)
-            replies = [await sell(acme, a_sale(meter)) for _ in range(5)]
-        shed = [reply for reply in replies if reply.json["code"] == code]
-        assert shed
-        assert shed[0].json["money_state"] == "not_taken"
-        assert int(shed[0].headers["Retry-After"]) > 0
+    slow = Lease(estimated_wait=3.0)
+    async with serve(sequencer=slow, **settings(database)) as api:
+        reply = await sell(Caller(api, "acme", acme_key.secret), a_sale(meter))
+    refused(reply, 503, "overloaded")
+    assert int(reply.headers["Retry-After"]) > 3
+
+
+async def test_a_vendor_that_asks_for_more_than_its_share_is_told_so(
+    serve: Serve, database: Database, acme_key: Issued, bolt_key: Issued, meter: str
+) -> None:
+    busy_lane = Lease(estimated_wait=0.1, per_second=0.001)
+    async with serve(sequencer=busy_lane, **settings(database)) as api:
+        await sell(Caller(api, "bolt", bolt_key.secret), a_sale(meter))
+        greedy = Caller(api, "acme", acme_key.secret)
+        replies = [await sell(greedy, a_sale(meter)) for _ in range(100)]
+    refused(replies[-1], 429, "share_exceeded")
+    assert replies[-1].json["retry"] == "after"
+    assert replies[0].json["code"] == "sale_unavailable"
 
 
 # The truth, and references that are barred.
@@ -281,7 +298,9 @@ async def test_two_vendors_cross_references_and_see_their_own(
 
 
 async def test_a_quote_is_sold_to_the_cent(acme: Caller, meter: str, clock: SettableClock) -> None:
-    quoted = await acme.post("/v1/quotes", {"meter": f"{meter[:5]} {meter[5:]}", "energy_wh": 9_900})
+    quoted = await acme.post(
+        "/v1/quotes", {"meter": f"{meter[:5]} {meter[5:]}", "energy_wh": 9_900}
+    )
     assert quoted.status == 201, quoted.body
     assert quoted.json["energy_wh"] >= 9_900
     shown = await acme.get(quoted.headers["Location"])
@@ -308,12 +327,13 @@ async def test_a_quote_whose_price_has_changed_sells_nothing(
     acme: Caller, market: Market, meter: str
 ) -> None:
     quoted = (await acme.post("/v1/quotes", {"meter": meter, "amount_minor": 50_000})).json
-    await market.yard.db.execute("update meter set tariff_category = 'SC' where meter_number = $1", meter)
-    body = a_sale(meter, quote=quoted["quote"], amount_minor=None)
-    changed = await sell(acme, body)
-    if changed.json.get("code") == "category_unknown":
-        await market.yard.db.execute("update meter set tariff = 'KE-SC' where meter_number = $1", meter)
-        changed = await sell(acme, body)
+    await market.yard.db.execute(
+        "update meter_state set month = 202611, fees_paid_through = 202611,"
+        " month_energy_wh = 500000, one_month_ago_wh = 900000, two_months_ago_wh = 900000,"
+        " three_months_ago_wh = 900000 where meter_number = $1",
+        meter,
+    )
+    changed = await sell(acme, a_sale(meter, quote=quoted["quote"], amount_minor=None))
     refused(changed, 409, "price_changed")
     assert await market.balance() == 100 * PRICE
 
@@ -326,7 +346,9 @@ async def test_a_meter_blocked_after_its_quote_buys_nothing(
     body = a_sale(meter, quote=quoted["quote"], amount_minor=None)
     refused(await sell(acme, body), 422, "meter_blocked")
     refused(
-        await acme.post("/v1/quotes", {"meter": meter, "amount_minor": 50_000}), 422, "meter_blocked"
+        await acme.post("/v1/quotes", {"meter": meter, "amount_minor": 50_000}),
+        422,
+        "meter_blocked",
     )
 
 
@@ -373,10 +395,11 @@ async def test_what_cannot_be_sold_is_refused_and_holds_nothing(
     [
         ({"status": "removed"}, "meter_removed"),
         ({"tariff": "NO-SUCH"}, "tariff_unknown"),
-        ({"tariff_category": "XX"}, "category_unknown"),
+        ({"tariff_category": "XX"}, "tariff_category_unknown"),
         ({"tid_base": 35}, "identifiers_exhausted"),
         ({"sgc": "999999"}, "key_missing"),
-        ({"tid_base": 93}, "key_unfit"),
+        ({"key_type": 1}, "key_unfit"),
+        ({"ken": 1}, "key_expired"),
     ],
     ids=str,
 )
@@ -386,6 +409,15 @@ async def test_a_meter_whose_record_is_in_the_way_buys_nothing(
     meter = a_meter(**record)
     await directory.register(market.yard.db, meter, now=market.yard.clock())
     refused(await sell(acme, a_sale(meter.meter_number)), 422, code)
+    assert await market.balance() == 100 * PRICE
+
+
+async def test_a_token_that_cannot_be_made_is_not_sold(
+    acme: Caller, market: Market, meter: str
+) -> None:
+    assert isinstance(market.diary, Particular)
+    market.diary.unloved.add(meter)
+    refused(await sell(acme, a_sale(meter)), 422, "token_refused")
     assert await market.balance() == 100 * PRICE
 
 
@@ -483,8 +515,10 @@ async def test_what_vendors_sold_passes_the_audit(
         await caller.post(f"/v1/sales/{body['reference']}/reprint")
         await caller.post(f"/v1/sales/{body['reference']}/reversal", {"reason": "test"})
     await acme.get("/v1/sales/never-was?bar=true")
-    terms = auditor.Terms(
-        decided_before=clock(), paid_at_future=_five(), paid_at_past=_thirty()
+    terms = Terms(
+        decided_before=clock(),
+        paid_at_future=timedelta(minutes=5),
+        paid_at_past=timedelta(days=30),
     )
     found = [one async for one in auditor.examine(market.yard.db, terms)]
     assert [one.rule.name for one in found if not one.holds] == []
