@@ -19,7 +19,8 @@ BODIES: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 
-NAMED = [one for one in OPERATIONS if "{" in one.path]
+# Sales and quotes cross in test_sales.py, where there is something to sell.
+NAMED = [one for one in OPERATIONS if "{" in one.path and one.tag != "sales"]
 
 
 @pytest.fixture

@@ -9,9 +9,15 @@ import pytest
 
 from tests.api.conftest import Serve
 from tests.api.v1.conftest import settings
+from tests.api.v1.stalls import a_market
+from tests.builders import a_meter
+from tests.conftest import SettableClock
 from tests.database import Database
+from tests.vendors.market import PRICE
 from vending.api.v1 import description, problems, tokens
+from vending.api.v1.receipts import METER
 from vending.api.v1.table import OPERATIONS
+from vending.meters import directory
 from vending.postgres.pool import Connection
 from vending.vendors.credentials import Issued
 
@@ -40,6 +46,8 @@ async def test_the_api_is_as_described(
     keys: tuple[str, str],
     database: Database,
     db: Connection,
+    office: Connection,
+    clock: SettableClock,
     tmp_path: Path,
     request: pytest.FixtureRequest,
     mode: str,
@@ -48,7 +56,13 @@ async def test_the_api_is_as_described(
     """Run with `--examples 250 --timeout 3600` for more than 20 000 requests."""
     examples: int = request.config.getoption("--examples")
     plenty = settings(database, burst_quota=10**9, day_quota=10**9)
-    async with serve(**plenty) as api:
+    async with (
+        a_market(db, database, office, clock) as market,
+        serve(sequencer=market.lane.sequencer, **plenty) as api,
+    ):
+        await directory.register(db, a_meter(meter_number=METER), now=clock())
+        for vendor_id in ("acme", "bolt"):
+            await market.deposit(1_000_000 * PRICE, vendor_id)
         for key in keys:
             told = await _tested(
                 f"{api.url}/openapi.json", key, tmp_path,
@@ -60,7 +74,9 @@ async def test_the_api_is_as_described(
             assert int(counted[1]) > len(OPERATIONS) * examples / 4, told
             print(f"{mode}: {counted[1]} cases")
     if mode == "positive":
-        vendors = await db.fetch("select distinct vendor_id from deposit")
+        sellers = await db.fetch("select distinct operator from payment")
+        assert {row["operator"] for row in sellers} == {"vendor:acme", "vendor:bolt"}
+        vendors = await db.fetch("select distinct vendor_id from deposit where status = 'proposed'")
         assert {row["vendor_id"] for row in vendors} == {"acme", "bolt"}
         made = await db.fetchval("select count(*) from webhook_endpoint")
         assert made > 0

@@ -11,17 +11,25 @@ ENERGY_WH_MAX: Final = 10_000_000_000
 
 REFERENCE: Final = "[A-Za-z0-9._:-]{1,64}"
 
+METER: Final = "01000000008"
+"""A number with a right check digit, for examples."""
+
 Reference = Annotated[
-    str, Meta(pattern=f"^{REFERENCE}$", description="The vendor's own name of a sale, for ever.")
-]
+    str,
+    Meta(
+        pattern=f"^{REFERENCE}$", description="The vendor's own name of a sale, for ever.",
+        examples=["till-7:2026-11-22:0017"],
+    ),
+]  # fmt: skip
 Typed = Annotated[
     str,
     Meta(
         pattern=r"^[0-9 -]{1,40}$",
         description="11 or 13 digits, or the 18 of a card; spaces and hyphens are left out.",
+        examples=[METER],
     ),
 ]
-Amount = Annotated[int, Meta(ge=1, le=AMOUNT_MINOR_MAX, description="In cents.")]
+Amount = Annotated[int, Meta(ge=1, le=AMOUNT_MINOR_MAX, description="In cents.", examples=[50_000])]
 Energy = Annotated[
     int,
     Meta(
