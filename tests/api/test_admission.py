@@ -14,7 +14,13 @@ from tests.api.conftest import METER, Lease, Reply, Serve, Served, paid
 from tests.api.test_callbacks import problem
 from vending import metrics
 from vending.api import admission, listener
-from vending.api.admission import Admission, Overloaded, RequestClass, ShareExceeded
+from vending.api.admission import (
+    TOLD_ALIKE_SECONDS,
+    Admission,
+    Overloaded,
+    RequestClass,
+    ShareExceeded,
+)
 from vending.api.shares import CALLERS_MAX, Shares
 from vending.payments.payment import Payment
 
@@ -35,6 +41,10 @@ class Watch:
 
     def __call__(self) -> float:
         return self.now
+
+
+def shed(reason: str) -> float:
+    return metrics.shed.labels(RequestClass.INTERACTIVE.value, reason)._value.get()
 
 
 @pytest.fixture
@@ -92,10 +102,25 @@ def test_retry_after_grows_with_the_wait_is_bounded_and_not_the_same_for_all(
         gate = a_gate(Lease(estimated_wait=wait), watch)
         told = set()
         for _ in range(50):
+            watch.now += TOLD_ALIKE_SECONDS
             with pytest.raises(Overloaded) as refused:
                 gate.sale("10.0.0.1")
             told.add(refused.value.facts["retry_after_seconds"])
         assert told == set(range(least, most + 1))
+
+
+def test_callers_refused_together_hear_the_same_and_each_is_counted(watch: Watch) -> None:
+    lease = Lease(estimated_wait=1.0)
+    gate = a_gate(lease, watch)
+    before = shed("queue")
+    first = gate.overload()
+    assert first is not None
+    assert gate.overload() is first
+    watch.now += TOLD_ALIKE_SECONDS
+    assert gate.overload() is not first
+    assert shed("queue") == before + 3
+    lease.estimated_wait = 0.2
+    assert gate.overload() is None
 
 
 def test_a_caller_at_a_hundred_times_its_rate_costs_nobody_else_a_sale(watch: Watch) -> None:

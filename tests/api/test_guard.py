@@ -16,6 +16,7 @@ from vending.api.calls import Call, Reply
 from vending.api.express import Asked, Way, written
 from vending.api.guard import Guard, State
 from vending.api.sources import PathUnknown
+from vending.errors import VendingError
 
 SAID = b"POST /ask HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s"
 PEER = ("127.0.0.1", 40_000)
@@ -30,8 +31,13 @@ class Clerk:
     def __init__(self) -> None:
         self.fault: BaseException | None = None
         self.refuses: Exception | None = None
+        self.shut: VendingError | None = None
         self.may_answer = asyncio.Event()
         self.asked: list[bytes] = []
+
+    def closed(self) -> VendingError | None:
+        """Tell everybody the same, or not."""
+        return self.shut
 
     def admit(self, _call: Call) -> None:
         """Let in, or not."""

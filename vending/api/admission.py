@@ -11,6 +11,7 @@ sent in time is cut off, and one that is being answered never is.
 """
 
 import asyncio
+import functools
 import math
 import random
 import time
@@ -21,8 +22,10 @@ from typing import Final
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
+from prometheus_client import Counter
 
 from vending import metrics
+from vending.api.calls import Reply
 from vending.api.doors import SequencerView
 from vending.api.guard import Guard
 from vending.api.shares import Shares
@@ -42,6 +45,9 @@ LOOP_LAG_SECONDS: Final = {"p2": 0.5, "p3": 0.1}
 
 LAG_EVERY_SECONDS: Final = 0.1
 RETRY_AFTER_SECONDS_MAX: Final = 60
+TOLD_ALIKE_SECONDS: Final = 0.05
+"""Callers refused within this time hear the same, Retry-After and trace_id among it."""
+
 RETRY_AFTER_SPREAD: Final = 3
 """Refused callers are asked back over so many different seconds, not all in the same one."""
 
@@ -63,6 +69,9 @@ class Overloaded(Unavailable):
     """
 
     code = "overloaded"
+
+    reply: tuple[str, Reply] | None = None
+    """The route and the reply it was told with last: many hear the same one."""
 
 
 class ShareExceeded(Unavailable):
@@ -111,20 +120,38 @@ class Admission:
         self._shares = Shares()
         self._looking = 0
         self._look_up_seconds = 0.0
+        self._told: Overloaded | None = None
+        self._told_until = -math.inf
         self.lag = 0.0
         """How late the event loop last was, in seconds."""
 
+    def overload(self) -> "Overloaded | None":
+        """Return what every sale is told now, whoever asks; None while they are let in one by one.
+
+        Looks at nothing of the request, and says the same for a while: a refusal must cost next to
+        nothing, because there is most of them when there is least time.
+        """
+        wait = self._sequencer.estimated_wait
+        if wait <= SALE_WAIT_SECONDS:
+            return None
+        reason = "not_vending" if math.isinf(wait) else "queue"
+        _shed(RequestClass.INTERACTIVE, reason).inc()
+        told, now = self._told, self._seconds()
+        if told is None or told.facts["why"] != reason or now >= self._told_until:
+            self._told = told = Overloaded(why=reason, retry_after_seconds=self._after(wait))
+            self._told_until = now + TOLD_ALIKE_SECONDS
+        return told
+
     def sale(self, caller: str) -> None:
         """Let a sale in, or raise Overloaded or ShareExceeded. Reads nothing of the request."""
+        refusal = self.overload()
+        if refusal is not None:
+            raise refusal.with_traceback(None)
         wait = self._sequencer.estimated_wait
-        if math.isinf(wait):
-            raise self._refusal(Overloaded, RequestClass.INTERACTIVE, "not_vending", wait)
         lent = wait < LENT_BELOW_SECONDS
         per_second = self._sequencer.per_second
         if not self._shares.take(caller, per_second=per_second, now=self._seconds(), lent=lent):
             raise self._refusal(ShareExceeded, RequestClass.INTERACTIVE, "share", wait)
-        if wait > SALE_WAIT_SECONDS:
-            raise self._refusal(Overloaded, RequestClass.INTERACTIVE, "queue", wait)
 
     @contextmanager
     def look_up(self, kind: RequestClass) -> Iterator[None]:
@@ -161,10 +188,19 @@ class Admission:
     def _refusal(
         self, kind: type[Unavailable], shed: RequestClass, reason: str, wait: float
     ) -> Unavailable:
-        metrics.shed.labels(shed.value, reason).inc()
+        _shed(shed, reason).inc()
+        return kind(why=reason, retry_after_seconds=self._after(wait))
+
+    def _after(self, wait: float) -> int:
+        """Return in how many seconds a refused caller shall ask again."""
         soonest = 1 + math.ceil(wait) if math.isfinite(wait) else RETRY_AFTER_SPREAD
         after = soonest + self._chance.randrange(RETRY_AFTER_SPREAD)
-        return kind(why=reason, retry_after_seconds=min(after, RETRY_AFTER_SECONDS_MAX))
+        return min(after, RETRY_AFTER_SECONDS_MAX)
+
+
+@functools.cache
+def _shed(shed: RequestClass, reason: str) -> Counter:
+    return metrics.shed.labels(shed.value, reason)
 
 
 async def read_body(request: web.Request) -> bytes:

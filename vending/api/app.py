@@ -42,7 +42,9 @@ def build(doors: Doors, *, chance: random.Random | None = None) -> web.Applicati
     app.add_routes([web.post(one.route, _by_framework(one)) for one in expresses])
     if doors.config.server.express:
         app[WAY] = Way(
-            expresses, body_bytes_max=doors.config.server.body_bytes_max, told=problems.told
+            expresses,
+            body_bytes_max=doors.config.server.body_bytes_max,
+            told=problems.told,
         )
     return app
 
@@ -51,6 +53,9 @@ def _by_framework(express: Express) -> Handler:
     """Return aiohttp's handler of an address that may also be asked the short way."""
 
     async def handle(request: web.Request) -> web.Response:
+        closed = express.closed()
+        if closed is not None:
+            raise closed.with_traceback(None)
         call = call_of(request)
         express.admit(call)
         body = await admission.read_body(request)

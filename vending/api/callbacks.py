@@ -25,7 +25,7 @@ from vending.api.lines import LineLimit
 from vending.api.problems import MoneyState
 from vending.api.sight import Blinded, Sight
 from vending.api.sources import Networks, require_secret, require_source
-from vending.errors import Refused
+from vending.errors import Refused, VendingError
 from vending.meters import directory
 from vending.meters.meter import parse_meter_number, require_active
 from vending.operators import mpesa
@@ -96,8 +96,12 @@ class Confirmations:
         self._source = _Source(doors)
         self._seconds = metrics.callback_seconds.labels(mpesa.OPERATOR, "confirm")
 
+    def closed(self) -> VendingError | None:
+        """Return None: the money has moved, and it is never too much."""
+        return None
+
     def admit(self, call: Call) -> None:
-        """Let the operator in; it is never too much."""
+        """Let the operator in."""
         self._source.require(call)
 
     async def answer(self, _call: Call, body: bytes) -> Reply:

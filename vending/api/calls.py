@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 from aiohttp import hdrs, web
 
+from vending.errors import VendingError
 from vending.values import Value
 
 JSON: Final = "application/json"
@@ -52,6 +53,13 @@ class Express(Protocol):
 
     path: re.Pattern[bytes]
     """What the whole path looks like; group 1, where there is one, is the secret."""
+
+    def closed(self) -> VendingError | None:
+        """Return what every caller is told now, whoever it is; None when each is looked at.
+
+        Asked before anything else. The same error again means the same reply again.
+        """
+        ...
 
     def admit(self, call: Call) -> None:
         """Raise a VendingError unless this caller is let in now. Nothing of the body is read."""

@@ -101,6 +101,9 @@ class Way:
 
     def refusal(self, asked: Asked) -> Reply | None:
         """Return the reply to a caller who is not let in now; None for one who is."""
+        closed = asked.express.closed()
+        if closed is not None:
+            return self._told(closed, asked.express.shown)
         try:
             asked.express.admit(asked.call)
         except Exception as refused:  # noqa: BLE001 -- `told` has a reply to everything

@@ -216,6 +216,15 @@ def nobody_waits(request: web.Request, fault: Exception) -> bool:
     return gone and isinstance(fault, DATABASE_AWAY)
 
 
+def _told_to_many(refusal: admission.Overloaded, route: str) -> Reply:
+    """Return the reply to a refusal, the same again for the same one: it is told in a flood."""
+    if refusal.reply is None or refusal.reply[0] != route:
+        refusal.reply = route, reply(refusal, route=route)
+    else:
+        _counter(refusal.code).inc()
+    return refusal.reply[1]
+
+
 def route_of(request: web.Request) -> str:
     """Return the pattern of the path that was asked for; "" when nothing is served there."""
     resource = request.match_info.route.resource

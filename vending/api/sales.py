@@ -16,7 +16,7 @@ from vending.api.admission import Admission
 from vending.api.calls import Call, Reply
 from vending.api.doors import Doors
 from vending.api.sources import Networks, PathUnknown, require_source
-from vending.errors import Rejected
+from vending.errors import Rejected, VendingError
 from vending.payments.outcomes import Outcome
 from vending.payments.payment import PayerKind, Payment, PaymentNotice
 
@@ -78,6 +78,10 @@ class Sales:
         self._encoder = msgspec.json.Encoder()
         self._seconds = metrics.callback_seconds.labels(OPERATOR, "sell")
         self._sold = metrics.callbacks.labels(OPERATOR, "sell", "sold")
+
+    def closed(self) -> VendingError | None:
+        """Return Overloaded while a sale would wait too long."""
+        return self._gate.overload()
 
     def admit(self, call: Call) -> None:
         """Let a till in that has the secret and need not wait for long."""
