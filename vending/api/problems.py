@@ -193,6 +193,8 @@ def noted(error: VendingError, *, status: HTTPStatus, route: str) -> tuple[str, 
 
 def told(fault: Exception, route: str) -> Reply:
     """Return the reply to whatever a handler raised."""
+    if isinstance(fault, admission.Overloaded):
+        return _told_to_many(fault, route)
     return reply(error_of(fault), route=route)
 
 
