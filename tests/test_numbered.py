@@ -14,6 +14,8 @@ from vending.outbox.message import Message, MessageKind
 from vending.payments import rows
 from vending.payments.inbox import QUARANTINE
 from vending.postgres.pool import Connection
+from vending.selling import disputes, quotes
+from vending.selling.quotes import Quoted
 from vending.values import replace
 
 NODE = 7
@@ -44,7 +46,20 @@ async def keep_message(db: Connection, number: int, now: datetime) -> None:
     await db.fetch(message.INSERT_MESSAGES, *message.columns([kept], due_at=now))
 
 
-@pytest.mark.parametrize("keep", [keep_payment, keep_bytes, keep_message])
+async def keep_quote(db: Connection, number: int, now: datetime) -> None:
+    quoted = Quoted(
+        quote_id=number, vendor_id="acme", meter_number="01000000008", amount_minor=5, energy_wh=100,
+        tariff="T", tariff_version="1", tariff_category="C", lines=(("energy", 5),), quoted_at=now,
+        expires_at=now + quotes.LASTS,
+    )  # fmt: skip
+    await quotes.add(db, quoted)
+
+
+async def keep_dispute(db: Connection, number: int, now: datetime) -> None:
+    await db.fetch(disputes.OPEN, number, number, "acme", "typo", "till", now)
+
+
+@pytest.mark.parametrize("keep", [keep_payment, keep_bytes, keep_message, keep_quote, keep_dispute])
 async def test_numbers_go_on_above_those_that_the_database_holds(
     db: Connection, clock: SettableClock, keep: Keep
 ) -> None:

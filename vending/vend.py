@@ -176,8 +176,7 @@ async def prepare(
             told=money.told,
             numbers=office.numbers,
         )
-    decided = {one.payment_id: one for one in changes.outcomes}
-    after = before | decided
+    after = before | {one.payment_id: one for one in changes.outcomes}
     changes.reassigned = _reassigned(found.claims, declined, after)
     reasons = {_number(one.claim): one.reason for one in declined}
     statement, parameters = await batch.parameters(db, changes, chart=office.chart)
@@ -189,17 +188,7 @@ async def prepare(
         ],
         statement=statement,
         parameters=parameters,
-        leaves=InFlight(
-            sales={
-                rows.key_of(one.notice): (one.payment_id, one.notice) for one in changes.payments
-            },
-            barred=frozenset(found.barred),
-            outcomes=decided,
-            states=stock.changed,
-            owed=stock.owed_after,
-            drawn=money.drawn,
-            batch=changes.number,
-        ),
+        leaves=_left_by(changes, stock),
     )
 
 
@@ -387,6 +376,19 @@ def _reassigned(
         for claim in known
         if claim.reassignment is not None
     ]
+
+
+def _left_by(changes: Changes, stock: Shelf) -> InFlight:
+    """Return what a batch will leave behind, for the next one to be decided on."""
+    return InFlight(
+        sales={rows.key_of(one.notice): (one.payment_id, one.notice) for one in changes.payments},
+        barred=frozenset(changes.barred),
+        outcomes={one.payment_id: one for one in changes.outcomes},
+        states=changes.states,
+        owed=stock.owed_after,
+        drawn=changes.drawn,
+        batch=changes.number,
+    )
 
 
 def _number(claim: Claim) -> int:

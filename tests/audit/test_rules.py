@@ -25,6 +25,14 @@ class Damage:
 NO_CHECKS = "alter table outcome drop constraint outcome_check, drop constraint outcome_check1"
 A_COPY_OF = "insert into {table} select * from {table} where {key} = {{sold[0]}}"
 
+A_QUOTE = (
+    "insert into quote (quote_id, vendor_id, meter_number, amount_minor, energy_wh, tariff,"
+    " tariff_version, tariff_category, line_codes, line_amounts, quoted_at, expires_at)"
+    " select 7, 'acme', meter_number, amount_minor, energy_wh, tariff, tariff_version,"
+    " tariff_category, line_codes, line_amounts, decided_at, decided_at + interval '5 minutes'"
+    " from outcome join payment using (payment_id) where payment_id = {by_vendor}"
+)
+
 DAMAGES = (
     Damage(
         rule="payment-decided",
@@ -395,6 +403,41 @@ DAMAGES = (
         statements=(("update meter_state set month_energy_wh = month_energy_wh + 100"
                     " where meter_number = '{meter}'"),),
         shown="{meter} 202611",
+    ),
+    Damage(
+        rule="quote-sums",
+        statements=(A_QUOTE, "update quote set amount_minor = amount_minor + 1"),
+        shown="quote 7",
+    ),
+    Damage(
+        rule="quote-kept",
+        statements=(A_QUOTE, ("update payment set raw = '{{\"quote\":7}}'"
+                    " where payment_id = {by_vendor}"), "update quote set energy_wh = 1"),
+        shown="{by_vendor}",
+    ),
+    Damage(
+        rule="barred-unsold",
+        statements=(("insert into sale_barred (operator, reference, barred_at)"
+                    " select operator, transaction_id, received_at from payment"
+                    " where payment_id = {by_vendor}"),),
+        shown="{by_vendor}",
+    ),
+    Damage(
+        rule="vendor-sale-made",
+        statements=("delete from outcome where payment_id = {by_vendor}",),
+        shown="{by_vendor}",
+    ),
+    Damage(
+        rule="copies-counted",
+        statements=(("insert into reprint (payment_id, copy, asked_by, asked_at)"
+                    " values ({by_vendor}, 2, 'till', '2026-11-22')"),),
+        shown="{by_vendor}",
+    ),
+    Damage(
+        rule="dispute-of-sale",
+        statements=(("insert into dispute (dispute_id, payment_id, vendor_id, reason, opened_by,"
+                    " opened_at) values (9, {by_vendor}, 'bolt', 'typo', 'till', '2026-11-22')"),),
+        shown="dispute 9",
     ),
     Damage(
         rule="month-energy",

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 
-from vending.audit import identifiers, ledger, messages, payments, receipts, vendors
+from vending.audit import identifiers, ledger, messages, payments, receipts, sales, vendors
 from vending.audit.rule import Finding, Rule, Terms
 
 RULES: tuple[Rule, ...] = (
@@ -14,6 +14,7 @@ RULES: tuple[Rule, ...] = (
     *vendors.RULES,
     *identifiers.RULES,
     *receipts.RULES,
+    *sales.RULES,
 )
 
 FIRST_MAX = 5

@@ -41,7 +41,7 @@ def keys(acme_key: Issued, bolt_key: Issued) -> tuple[str, str]:
         ("negative", "negative_data_rejection,missing_required_header"),
     ],
 )
-async def test_the_api_is_as_described(
+async def test_the_api_is_as_described(  # noqa: PLR0917 -- fixtures
     serve: Serve,
     keys: tuple[str, str],
     database: Database,
