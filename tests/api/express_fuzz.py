@@ -99,6 +99,11 @@ class Book:
     def __init__(self) -> None:
         self.given: list[Given] = []
         self.estimated_wait = 0.0
+        self.now = 0.0
+
+    def seconds(self) -> float:
+        """Return the same time all round long: some refusals are told alike for a while."""
+        return self.now
 
     def bump(self, payment_id: int) -> None:
         """Note who was put first."""
@@ -285,6 +290,7 @@ class Side:
         lines.clear()
         self._book.given = []
         self._book.estimated_wait = wait
+        self._book.now += 1.0
         before = _counts()
         wires = [self.connected(script.peer) for script in scripts]
         for step in range(max((len(script.steps) for script in scripts), default=0)):
@@ -341,7 +347,7 @@ async def side(*, short: Callable[[Way], Way] | None) -> Side:
         numbers=_Numbers(), sequencer=book, keys_loaded=lambda: True, tariffs_loaded=lambda: True,
         started=lambda: True,
     )  # fmt: skip
-    built = app.build(doors, chance=_Soonest())
+    built = app.build(doors, chance=_Soonest(), seconds=book.seconds)
     framework = listener.framework(built, config.server)
     await framework.setup()
     return Side(book, framework, short(built[WAY]) if short is not None else None)

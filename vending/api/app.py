@@ -5,6 +5,8 @@
 
 import random
 import secrets
+import time
+from collections.abc import Callable
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -19,10 +21,16 @@ from vending.api.sales import Sales
 from vending.api.v1 import vendors
 
 
-def build(doors: Doors, *, chance: random.Random | None = None) -> web.Application:
+def build(
+    doors: Doors,
+    *,
+    chance: random.Random | None = None,
+    seconds: Callable[[], float] = time.monotonic,
+) -> web.Application:
     """Return the application behind these doors. Raises ConfigInvalid for a bad address list.
 
-    `chance` spreads the times at which refused callers are asked back.
+    `chance` spreads the times at which refused callers are asked back; `seconds` is the steady
+    clock by which callers are let in.
     """
     app = web.Application(
         client_max_size=doors.config.server.body_bytes_max,
@@ -30,7 +38,8 @@ def build(doors: Doors, *, chance: random.Random | None = None) -> web.Applicati
     )
     app[DOORS] = doors
     chance = chance or random.Random(secrets.randbits(64))  # noqa: S311 -- jitter, not a secret
-    gate = Admission(doors.sequencer, readers=doors.config.database.readers, chance=chance)
+    readers = doors.config.database.readers
+    gate = Admission(doors.sequencer, readers=readers, chance=chance, seconds=seconds)
     app.cleanup_ctx.append(gate.watch)
     for plain in (callbacks, health):
         app.add_routes(plain.routes(doors))
