@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
+import asyncpg
 import pytest
 
 from tests.conftest import SettableClock
@@ -226,6 +227,31 @@ async def test_a_lost_connection_loses_no_payment_and_vends_none_twice(yard: Yar
     tids = await yard.db.fetchval("select count(distinct tid) from outcome")
     assert tids == 200
     assert await yard.db.fetchval("select sum(amount_minor) from posting") == 0
+
+
+async def test_a_batch_that_is_given_up_cannot_be_written_late(
+    yard: Yard, database: Database
+) -> None:
+    """Its statement hangs before it has moved the lease; by the time it may, the epoch has."""
+    lane = await yard.lane(seconds=1.0)
+    await until(lambda: lane.sequencer.running)
+    before = await yard.db.fetchval("select epoch from sequencer_lease")
+    payments = await yard.payments(2)
+    other = await asyncpg.connect(database.dsn)
+    try:
+        async with other.transaction():
+            await other.execute("lock table outcome in share row exclusive mode")
+            lane.sequencer.offer(payments[:1])
+            async with asyncio.timeout(20):
+                while await yard.db.fetchval("select epoch from sequencer_lease") == before:
+                    await asyncio.sleep(0.01)
+            lane.sequencer.offer(payments[1:])
+    finally:
+        await other.close()
+    await lane.decided(2)
+    energies = await yard.db.fetch("select energy_wh from outcome")
+    used = await yard.db.fetchval("select month_energy_wh from meter_state")
+    assert [len(energies), sum(row["energy_wh"] for row in energies)] == [2, used]
 
 
 async def test_stopping_finishes_what_is_in_hand(yard: Yard) -> None:

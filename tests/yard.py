@@ -60,12 +60,13 @@ class Yard:
         office: Callable[[], Office] | None = None,
         batch_max: int = 500,
         lease_seconds: int = 5,
+        seconds: float = 5.0,
         running: bool = True,
     ) -> Lane:
         committed: asyncio.Queue[Sequence[Outcome]] = asyncio.Queue()
         ready = an_office(self.clock)
         sequencer = Sequencer(
-            Writer(self.database.dsn, seconds=5.0),
+            Writer(self.database.dsn, seconds=seconds),
             lease_wanted=Lease(shard=0, owner=owner, seconds=lease_seconds),
             batch_max=batch_max,
             open_office=office or (lambda: ready),

@@ -71,7 +71,7 @@ class Sequencer:
         self._work = asyncio.Event()
         self._stop_asked = asyncio.Event()
         self._renewed_at = 0.0
-        self._first_try = True
+        self._takes_back = True
         self._standing_by = False
         self._log = log.get("sequencer")
 
@@ -222,7 +222,7 @@ class Sequencer:
             self._pipeline.close()
 
     def _has_work_in_hand(self) -> bool:
-        return self.running and self._pipeline.has_work
+        return (self.running or self._away) and self._pipeline.has_work
 
     async def _one_turn(self) -> None:
         try:
@@ -233,6 +233,9 @@ class Sequencer:
                 self._away = False
         except DatabaseAway as fault:
             self._away = True
+            # What was sent may still be under way over there. Taking the lease anew waits for it,
+            # or shuts it out by a later epoch: what is read then stays true.
+            self._fence, self._takes_back = None, True
             metrics.database_up.set(0)
             self._log.warning("the vend lane waits for the database", fault=str(fault))
             await asyncio.sleep(AWAY_SECONDS)
@@ -243,15 +246,17 @@ class Sequencer:
             self._lose(fault)
 
     async def _wait_for_lease(self) -> None:
-        fence = await lease.take(self._writer, self._lease, restarted=self._first_try)
-        self._first_try = False
+        fence = await lease.take(self._writer, self._lease, restarted=self._takes_back)
+        self._takes_back = False
         metrics.database_up.set(1)
         self._standing_by = fence is None
         if fence is None:
+            metrics.sequencer_owner.set(0)
             self._let_go(why="another server vends now")
             await _at_most(self._lease.seconds / 4, self._stop_asked)
             return
         self._fence = fence
+        self._away = False
         metrics.sequencer_owner.set(1)
         self._log.info("this server vends", shard=fence.shard, epoch=fence.epoch)
 
