@@ -123,6 +123,13 @@ def test_callers_refused_together_hear_the_same_and_each_is_counted(watch: Watch
     assert gate.overload() is None
 
 
+def test_the_time_that_a_request_waits_unread_counts(watch: Watch) -> None:
+    gate = a_gate(Lease(estimated_wait=0.2), watch)
+    assert gate.overload() is None
+    gate.lag = 0.1
+    assert gate.overload() is not None
+
+
 def test_a_caller_at_a_hundred_times_its_rate_costs_nobody_else_a_sale(watch: Watch) -> None:
     """Twenty callers, sales for ten times as many: the one that floods is cut to its share."""
     lease = Lease(estimated_wait=0.1, per_second=2_000.0)

@@ -131,7 +131,7 @@ class Admission:
         Looks at nothing of the request, and says the same for a while: a refusal must cost next to
         nothing, because there is most of them when there is least time.
         """
-        wait = self._sequencer.estimated_wait
+        wait = self._sequencer.estimated_wait + self.lag  # it has waited unread as well
         if wait <= SALE_WAIT_SECONDS:
             return None
         reason = "not_vending" if math.isinf(wait) else "queue"
