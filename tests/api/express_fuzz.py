@@ -43,7 +43,7 @@ from tests.api.express_requests import (
 )
 from vending import metrics
 from vending.answers import SaleUnavailable
-from vending.api import admission, app, listener, problems
+from vending.api import app, listener, problems
 from vending.api.doors import Doors
 from vending.api.express import WAY, Asked, Reading, Way
 from vending.api.guard import Guard
@@ -302,7 +302,7 @@ class Side:
         told = Told(
             wires=[wire.kept() for wire in wires],
             given=Counter(self._book.given),
-            lines=Counter(_line(line) for line in lines if not _shared(line)),
+            lines=Counter(_line(line) for line in lines if line["event"] != _UNREADABLE),
             counted=_counts() - before,
         )
         for wire in wires:
@@ -317,11 +317,6 @@ class Side:
 
 _UNREADABLE: Final = "a request could not be read"
 """The line about what aiohttp could not read: written so often a second, whatever comes."""
-
-
-def _shared(line: Any) -> bool:
-    """Whether a line tells of many requests at once: how many there are depends on the time."""
-    return line["event"] == _UNREADABLE or line.get("code") == admission.Overloaded.code
 
 
 def _line(line: Any) -> Given:
