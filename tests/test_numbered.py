@@ -48,9 +48,9 @@ async def keep_message(db: Connection, number: int, now: datetime) -> None:
 
 async def keep_quote(db: Connection, number: int, now: datetime) -> None:
     quoted = Quoted(
-        quote_id=number, vendor_id="acme", meter_number="01000000008", amount_minor=5, energy_wh=100,
-        tariff="T", tariff_version="1", tariff_category="C", lines=(("energy", 5),), quoted_at=now,
-        expires_at=now + quotes.LASTS,
+        quote_id=number, vendor_id="acme", meter_number="01000000008", amount_minor=5,
+        energy_wh=100, tariff="T", tariff_version="1", tariff_category="C",
+        lines=(("energy", 5),), quoted_at=now, expires_at=now + quotes.LASTS,
     )  # fmt: skip
     await quotes.add(db, quoted)
 

@@ -214,3 +214,27 @@ def test_a_band_is_read_to_the_millionth() -> None:
     for text in ("", "2", "0:", ":2", "0:2%", "0:-1", "0:1.00001", "0:2+", "x:1"):
         with pytest.raises(BandMalformed):
             band_of(text)
+
+
+async def test_disputes_are_listed_and_settled_once(desk: Desk, db: Connection) -> None:
+    assert "no dispute waits" in await desk.done("vendors disputes list")
+    await db.execute(
+        "insert into payment (payment_id, operator, transaction_id, short_code, product,"
+        " account_reference, amount_minor, paid_at, received_at, payer, payer_kind, raw)"
+        " values (5, 'vendor:acme', 'till-7:17', 'Kisumu', 'prepaid', '01000000008', 50000,"
+        " '2026-11-22', '2026-11-22', '', 'absent', '')"
+    )
+    await db.execute(
+        "insert into dispute (dispute_id, payment_id, vendor_id, reason, opened_by, opened_at)"
+        " values (9, 5, 'acme', 'wrong meter', 'till', '2026-11-22')"
+    )
+    told = await desk.done("vendors disputes list")
+    for word in ("acme", "till-7:17", "01000000008", "500.00", "wrong meter"):
+        assert word in told
+    settle = "vendors disputes settle 9 --by Otieno --resolution"
+    assert "till-7:17" in await desk.done(settle, "token not loaded")
+    assert "no dispute waits" in await desk.done("vendors disputes list")
+    assert await desk.refused(settle, "again") == "dispute_unknown"
+    act = await db.fetchrow("select who, what, subject from act order by number desc limit 1")
+    assert act is not None
+    assert tuple(act) == ("Otieno", "dispute settled", "vendor:acme")

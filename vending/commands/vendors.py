@@ -10,7 +10,7 @@ from rich.table import Table
 
 from vending import audit_log
 from vending.clock import system_clock
-from vending.commands import surroundings, vendor_keys, vendor_money
+from vending.commands import surroundings, vendor_disputes, vendor_keys, vendor_money
 from vending.commands.surroundings import By, ConfigFile, console
 from vending.postgres.pool import Connection
 from vending.quantities import money_text
@@ -21,6 +21,7 @@ from vending.vendors.vendor import Vendor
 
 app = cyclopts.App(name="vendors", help="Third parties who sell: who they are, and their money.")
 app.command(vendor_keys.app)
+app.command(vendor_disputes.app)
 app.command(vendor_money.deposit)
 app.command(vendor_money.commission_rates)
 app.command(vendor_money.limit)
