@@ -16,7 +16,7 @@ from vending.answers import SaleUnavailable
 from vending.claims import PriceChanged, Terms
 from vending.clock import Clock
 from vending.errors import Refused
-from vending.meters.meter import parse_meter_number
+from vending.meters.meter import Meter, parse_meter_number
 from vending.numbering import Numbers
 from vending.payments.outcomes import Outcome
 from vending.payments.payment import NoticeConflicts, PayerKind, Payment, PaymentNotice
@@ -39,6 +39,7 @@ from vending.selling.sale import (
     facts_of,
     require_same,
 )
+from vending.tariffs.quote import Quote as Bill
 from vending.values import replace
 from vending.vendors import barred
 from vending.vendors.barred import ReferenceBarred
@@ -91,6 +92,28 @@ class Counter:
         """Return what a vendor may know of a meter. Raises MeterNumberMalformed, MeterUnknown."""
         return await self._prices.look_up(meter, at=self._clock())
 
+    async def price(
+        self,
+        vendor_id: str,
+        meter: str,
+        *,
+        amount_minor: int | None = None,
+        energy_wh: int | None = None,
+        at: datetime,
+    ) -> tuple[Meter, Bill]:
+        """Return a meter and what it would get at an instant; nothing is promised or stored.
+
+        Raises as `quote`.
+        """
+        asked = SaleAsked(
+            vendor_id=vendor_id, reference="", point_of_sale=NO_TILL, meter=meter,
+            amount_minor=amount_minor, energy_wh=energy_wh,
+        )  # fmt: skip
+        facts_of(asked)
+        if amount_minor is not None:
+            return await self._prices.for_money(meter, amount_minor, at=at)
+        return await self._prices.for_energy(meter, energy_wh or 0, at=at)
+
     async def quote(
         self,
         vendor_id: str,
@@ -104,15 +127,9 @@ class Counter:
         Raises what would stop the sale: MeterUnknown, MeterBlocked, AmountTooSmall and their like.
         """
         now = self._clock()
-        asked = SaleAsked(
-            vendor_id=vendor_id, reference="", point_of_sale=NO_TILL, meter=meter,
-            amount_minor=amount_minor, energy_wh=energy_wh,
-        )  # fmt: skip
-        facts_of(asked)
-        if amount_minor is not None:
-            found, bill = await self._prices.for_money(meter, amount_minor, at=now)
-        else:
-            found, bill = await self._prices.for_energy(meter, energy_wh or 0, at=now)
+        found, bill = await self.price(
+            vendor_id, meter, amount_minor=amount_minor, energy_wh=energy_wh, at=now
+        )
         quoted = Quoted(
             quote_id=self._numbers.next(),
             vendor_id=vendor_id,

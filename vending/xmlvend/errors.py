@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 from vending.errors import Rejected
-from vending.xmlvend.identity import Caller
+from vending.xmlvend.identity import Caller, Soap
 
 
 class Reason(StrEnum):
@@ -68,6 +68,8 @@ class XmlvendMalformed(Rejected):
         self.at = at
         self.caller: Caller | None = None
         """Whom to answer, once that much of the message was read."""
+        self.soap: Soap | None = None
+        """How to wrap the answer, once that much was read."""
 
 
 class UseCaseUnsupported(Rejected):
@@ -78,7 +80,8 @@ class UseCaseUnsupported(Rejected):
 
     code = "use_case_unsupported"
 
-    def __init__(self, *, use_case: str, caller: Caller | None) -> None:
+    def __init__(self, *, use_case: str, caller: Caller | None, soap: Soap | None = None) -> None:
         super().__init__(use_case=use_case)
+        self.soap = soap if caller is None else caller.soap
         self.caller = caller
         """Whom to answer; nobody knows when the request has no readable head."""

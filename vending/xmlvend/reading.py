@@ -46,7 +46,7 @@ def read_request(body: bytes, *, currency: Currency) -> ask.Incoming:
 
     Raises XmlvendMalformed or UseCaseUnsupported, and nothing else, for whatever bytes. Either has
     `caller` where the head could be read, so that the fault can be addressed to the message it is
-    about; `writing.write_fault` takes None as well.
+    about, and `soap` where the envelope could.
     """
     soap, request = _unwrapped(read_tree(body))
     caller: Caller | None = None
@@ -55,10 +55,10 @@ def read_request(body: bytes, *, currency: Currency) -> ask.Incoming:
         read = _reading_of(request, caller)
         return ask.Incoming(caller=caller, request=read(request, caller, currency))
     except XmlvendMalformed as error:
-        error.caller = caller
+        error.caller, error.soap = caller, soap
         if caller is None and _lookup(request) is None:
             # Neither a known use case nor a known head: the more telling of the two.
-            raise UseCaseUnsupported(use_case=_name_of(request), caller=None) from error
+            raise UseCaseUnsupported(use_case=_name_of(request), caller=None, soap=soap) from error
         raise
 
 
@@ -68,7 +68,9 @@ def _unwrapped(root: Element) -> tuple[Soap, Element]:
     soap = _ENVELOPES.get(root.namespace)
     body = root.child("Body")
     if soap is None or body is None or len(body.children) != 1:
-        raise XmlvendMalformed(reason=Reason.ENVELOPE, at=root.name[:_USE_CASE_TOLD])
+        fault = XmlvendMalformed(reason=Reason.ENVELOPE, at=root.name[:_USE_CASE_TOLD])
+        fault.soap = soap
+        raise fault
     return soap, body.children[0]
 
 
