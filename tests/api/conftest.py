@@ -89,6 +89,10 @@ class Lease:
         """Refuse: sales are tested with the real sequencer."""
         raise SaleUnavailable(reference=payment.notice.transaction_id)
 
+    async def bar(self, payment: Payment, **_how: object) -> Outcome:
+        """Refuse: so are bars."""
+        raise SaleUnavailable(reference=payment.notice.transaction_id)
+
 
 class NoticingClock:
     """A clock that says when it was asked: a handler asks once it has a request whole."""

@@ -10,7 +10,7 @@ import pytest
 from tests.builders import a_payment
 from tests.fronts.desks import NOTICE, NOW, Connected, Till, answering, connected
 from vending.fronts import line as lines
-from vending.fronts.frames import AskPage, Failed, Kept, Page, Serving, Store
+from vending.fronts.frames import AskPage, Failed, Found, Kept, Page, Serving, Store
 from vending.fronts.line import CALLS_MAX, UNKNOWN, CoreAway, FarIntake, FarSequencer, Line
 from vending.meters.meter import MeterUnknown
 from vending.payments.inbox import (
@@ -143,6 +143,20 @@ async def test_a_core_that_does_not_answer_is_given_up(
         # And the answer, when it comes after all, is nobody's.
         at.till.answers.set()
         assert await FarIntake(at.line).store(NOTICE, product="", received_at=NOW) == Stored(7)
+
+
+async def test_a_call_may_take_the_core_longer_or_shorter_than_others() -> None:
+    async with connected(Till(), seconds=0.05) as at:
+        longer = asyncio.create_task(
+            at.line.ask(lambda call: Store(call, NOTICE, "", NOW), Found, seconds=60)
+        )
+        with pytest.raises(InboxUnavailable):
+            await store(at.line)  # which has its time, and ends
+        assert not longer.done()
+        with pytest.raises(CoreAway):
+            await at.line.ask(lambda call: Store(call, NOTICE, "", NOW), Found, seconds=0)
+        at.till.answers.set()
+        assert (await longer).payment_id == 7
 
 
 async def test_no_more_calls_are_made_than_the_core_takes() -> None:

@@ -33,5 +33,5 @@ async def shop(db: Connection, database: Database, clock: SettableClock) -> Asyn
         await market.deposit(10 * PRICE, "bolt")
         opened = await shops.opened(market)
         yield opened
-        opened.counter.close()
+        opened.close()
     await app.close()

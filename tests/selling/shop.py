@@ -10,7 +10,7 @@ from tests.vendors.market import Market
 from tests.yard import until
 from vending.numbering import Numbers
 from vending.postgres.writer import Writer
-from vending.selling.counter import Counter
+from vending.selling.counter import Counter, Seller
 from vending.selling.sale import Pending, Sale, SaleAsked
 from vending.tariffs import catalogue
 
@@ -38,10 +38,36 @@ def asked(meter: str | None, **facts: object) -> SaleAsked:
 class Shop:
     """A counter, and the market behind it."""
 
-    def __init__(self, market: Market, counter: Counter) -> None:
+    def __init__(self, market: Market) -> None:
         self.market = market
-        self.counter = counter
         self.clock = market.yard.clock
+        self._nodes = count(3)
+        self._counters: list[Counter] = []
+        self._sessions: list[Writer] = []
+        self.counter = self.another_counter()
+
+    def another_counter(self, seller: Seller | None = None) -> Counter:
+        """Return a counter of its own, as a second server has one."""
+        counter = Counter(
+            self.session(),
+            self.session(),
+            seller=seller or self.market.lane.sequencer,
+            numbers=Numbers(self.clock, node=next(self._nodes)),
+            clock=self.clock,
+        )
+        self._counters.append(counter)
+        return counter
+
+    def session(self) -> Writer:
+        """Return a connection that is closed with the shop."""
+        self._sessions.append(Writer(self.market.yard.database.dsn, seconds=5.0))
+        return self._sessions[-1]
+
+    def close(self) -> None:
+        for counter in self._counters:
+            counter.close()
+        for session in self._sessions:
+            session.drop()
 
     async def meter(self) -> str:
         return (await self.market.yard.meter()).meter_number
@@ -81,16 +107,11 @@ class Shop:
 
 
 async def opened(market: Market) -> Shop:
-    """Open a shop with the shipped tariffs."""
+    """Open a shop with the shipped tariffs; close it in the end."""
     clock = market.yard.clock
     for text in catalogue.shipped().values():
         await catalogue.load(market.yard.db, text, now=clock())
-    dsn = market.yard.database.dsn
-    reader, writer = Writer(dsn, seconds=5.0), Writer(dsn, seconds=5.0)
-    counter = Counter(
-        reader, writer, seller=market.lane.sequencer, numbers=Numbers(clock, node=3), clock=clock
-    )
-    return Shop(market, counter)
+    return Shop(market)
 
 
 def tokens(sales: Sequence[Sale | Pending]) -> set[str | None]:

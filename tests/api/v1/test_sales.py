@@ -217,8 +217,11 @@ async def test_a_server_that_does_not_vend_says_so_and_to_ask_by_the_same_refere
     async with serve(sequencer=Lease(), **settings(database)) as api:
         acme = Caller(api, "acme", acme_key.secret)
         reply = await sell(acme, a_sale(meter))
-    refused(reply, 503, "sale_unavailable", money="held")
-    assert reply.json["retry"] == "same-reference"
+        truth = await acme.get("/v1/sales/never-was?bar=true")
+        reversal = await acme.post("/v1/sales/never-was/reversal", {"reason": "typo"})
+    for one in (reply, truth, reversal):
+        refused(one, 503, "sale_unavailable", money="held")
+        assert one.json["retry"] == "same-reference"
     assert await market.tokens() == 0
 
 
