@@ -266,9 +266,9 @@ async def test_a_batch_that_bars_is_known_to_the_next_one_before_it_is_written(s
             shop.counter.settle("acme", late.reference, wait_seconds=PATIENT)
         )
         await shop.waiting(1)
-        # More than AHEAD_MIN behind it: they are prepared while the bar is being written.
-        others = [shop.begin(asked(meter, confirmed=True)) for _ in range(AHEAD_MIN)]
+        # AHEAD_MIN behind it: they are prepared while the bar is being written, the sale first.
         sale = shop.begin(late)
+        others = [shop.begin(asked(meter, confirmed=True)) for _ in range(AHEAD_MIN)]
         await shop.waiting(AHEAD_MIN + 2)
         async with asyncio.timeout(20):
             while not market.diary.batches:
