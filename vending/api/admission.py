@@ -15,7 +15,7 @@ import functools
 import math
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from enum import StrEnum
 from typing import Final
@@ -153,6 +153,11 @@ class Admission:
         if not self._shares.take(caller, per_second=per_second, now=self._seconds(), lent=lent):
             raise self._refusal(ShareExceeded, RequestClass.INTERACTIVE, "share", wait)
 
+    def unread(self) -> None:
+        """Let in what reads no database, or raise Overloaded when the loop has no time."""
+        if self.lag > LOOP_LAG_SECONDS[RequestClass.LOOK_UP]:
+            raise self._refusal(Overloaded, RequestClass.LOOK_UP, "loop_lag", self.lag)
+
     @contextmanager
     def look_up(self, kind: RequestClass) -> Iterator[None]:
         """Let a reading request in for the length of the block, or raise Overloaded."""
@@ -203,13 +208,15 @@ def _shed(shed: RequestClass, reason: str) -> Counter:
     return metrics.shed.labels(shed.value, reason)
 
 
-async def read_body(request: web.Request) -> bytes:
-    """Return a request's body, at most server.body_bytes_max bytes long.
+async def read_body(
+    request: web.Request, *, encodings: Collection[str] = frozenset({"identity"})
+) -> bytes:
+    """Return a request's body as it was sent, at most server.body_bytes_max bytes long.
 
-    Raises BodyTooLarge (by Content-Length, before a byte is read, where it is given) and
-    BodyEncoded.
+    Raises BodyTooLarge (by Content-Length, before a byte is read, where it is given), and
+    BodyEncoded where it is said to be in an encoding that the caller does not unpack itself.
     """
-    if request.headers.get(_ENCODING, "identity").lower() != "identity":
+    if request.headers.get(_ENCODING, "identity").lower() not in encodings:
         raise BodyEncoded(encoding=request.headers[_ENCODING][:16])
     if (request.content_length or 0) > request.client_max_size:
         raise BodyTooLarge(bytes_max=request.client_max_size)

@@ -83,56 +83,27 @@ class PriceList:
     async def look_up(self, typed: str, *, at: datetime) -> LookUp:
         """Return what a vendor may know of a meter. Raises MeterNumberMalformed, MeterUnknown."""
         standing = await self._standing(typed)
-        meter = standing.meter
-        seen = LookUp(
-            meter_number=meter.meter_number,
-            why_not=_why_not(meter),
-            tariff=meter.tariff,
-            debts=standing.debts,
-        )
-        return _priced(seen, standing, tariffs=await self._current(), at=at)
+        return seen(standing, tariffs=await self._current(), at=at)
 
     async def for_money(
         self, typed: str, amount_minor: int, *, at: datetime
     ) -> tuple[Meter, Quote]:
         """Return what a sum buys a meter. Raises what stops the sale."""
-        standing = await self._selling(typed)
-        return standing.meter, _price(standing, amount_minor, await self._tariff(standing, at), at)
+        standing = await self._standing(typed)
+        tariffs = await self._current()
+        return standing.meter, for_money(standing, amount_minor, tariffs=tariffs, at=at)
 
     async def for_energy(self, typed: str, energy_wh: int, *, at: datetime) -> tuple[Meter, Quote]:
-        """Return the smallest sum that buys a meter at least so much. Raises what stops the sale.
-
-        More money never buys less, so the sum is found by halving.
-        """
-        standing = await self._selling(typed)
-        tariff = await self._tariff(standing, at)
-        lowest = _minimum(standing, tariff, at)
-        highest = _maximum(standing, tariff, at)
-        best = _price(standing, highest, tariff, at)
-        if best.energy_wh < energy_wh:
-            raise AmountTooLarge(maximum_minor=highest)
-        while lowest < highest:
-            middle = (lowest + highest) // 2
-            priced = _price(standing, middle, tariff, at)
-            if priced.energy_wh >= energy_wh:
-                best, highest = priced, middle
-            else:
-                lowest = middle + 1
-        return standing.meter, best
-
-    async def _selling(self, typed: str) -> Standing:
+        """Return the smallest sum that buys a meter so much. Raises what stops the sale."""
         standing = await self._standing(typed)
-        require_active(standing.meter)
-        return standing
+        tariffs = await self._current()
+        return standing.meter, for_energy(standing, energy_wh, tariffs=tariffs, at=at)
 
     async def _standing(self, typed: str) -> Standing:
         number = parse_meter_number(typed)
         found = await shelf.read(self._db, [number], in_flight=NOTHING)
         meter, state, debts = found.take(number)
         return Standing(meter=meter, state=state, debts=debts)
-
-    async def _tariff(self, standing: Standing, at: datetime) -> Tariff:
-        return (await self._current()).in_force(standing.meter.tariff, at)
 
     async def _current(self) -> Catalogue:
         async with self._looking:
@@ -144,6 +115,49 @@ class PriceList:
                     self._versions = versions
                 self._looked_at = now
             return self._catalogue
+
+
+def seen(standing: Standing, *, tariffs: Catalogue, at: datetime) -> LookUp:
+    """Return what a vendor may know of a meter that stands so."""
+    meter = standing.meter
+    plain = LookUp(
+        meter_number=meter.meter_number,
+        why_not=_why_not(meter),
+        tariff=meter.tariff,
+        debts=standing.debts,
+    )
+    return _priced(plain, standing, tariffs=tariffs, at=at)
+
+
+def for_money(standing: Standing, amount_minor: int, *, tariffs: Catalogue, at: datetime) -> Quote:
+    """Return what a sum buys. Raises what stops the sale."""
+    return _price(standing, amount_minor, _selling(standing, tariffs, at), at)
+
+
+def for_energy(standing: Standing, energy_wh: int, *, tariffs: Catalogue, at: datetime) -> Quote:
+    """Return the smallest sum that buys at least so much. Raises what stops the sale.
+
+    More money never buys less, so the sum is found by halving.
+    """
+    tariff = _selling(standing, tariffs, at)
+    lowest = _minimum(standing, tariff, at)
+    highest = _maximum(standing, tariff, at)
+    best = _price(standing, highest, tariff, at)
+    if best.energy_wh < energy_wh:
+        raise AmountTooLarge(maximum_minor=highest)
+    while lowest < highest:
+        middle = (lowest + highest) // 2
+        priced = _price(standing, middle, tariff, at)
+        if priced.energy_wh >= energy_wh:
+            best, highest = priced, middle
+        else:
+            lowest = middle + 1
+    return best
+
+
+def _selling(standing: Standing, tariffs: Catalogue, at: datetime) -> Tariff:
+    require_active(standing.meter)
+    return tariffs.in_force(standing.meter.tariff, at)
 
 
 def _priced(seen: LookUp, standing: Standing, *, tariffs: Catalogue, at: datetime) -> LookUp:

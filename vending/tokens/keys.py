@@ -185,6 +185,13 @@ class KeyStore:
             raise KeyStoreUnusable(file=str(self.path), fault=fault.strerror) from None
 
 
+def ring_of(description: Description, key: bytearray) -> sts_core.KeyRing:
+    """Return a ring with one key that lies in no store; its bytes are wiped. Raises KeyRefused."""
+    ring = sts_core.KeyRing()
+    _load(ring, description, key)
+    return ring
+
+
 def _slot(description: Description) -> tuple[str, int, int]:
     return description.sgc, description.krn, description.key_type
 

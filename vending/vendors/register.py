@@ -108,6 +108,11 @@ class Caller(Value, frozen=True, kw_only=True):
         """Who it is in the log of acts."""
         return f"{accounts.subject(self.vendor_id)} by {self.credential}"
 
+    @property
+    def quota(self) -> str:
+        """Whose quota its requests count for: a vendor's sandbox has one of its own."""
+        return f"{self.vendor_id} in the sandbox" if self.sandbox else self.vendor_id
+
     def require(self, scope: Scope) -> None:
         """Raise ScopeMissing unless the credential is for this."""
         if scope not in self.scopes:

@@ -48,7 +48,7 @@ class MeterSeen(msgspec.Struct, frozen=True, kw_only=True):
 
 async def look_up(teller: Teller, asked: Asked[None, None]) -> Answer:
     """Answer what a vendor may know of a meter."""
-    seen = await teller.counter.look_up(asked.path["meter"])
+    seen = await teller.selling(asked.caller).look_up(asked.path["meter"])
     return Answer(status=200, body=_seen(seen, asked, currency=teller.config.utility.currency))
 
 

@@ -40,7 +40,7 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True):
 async def make(teller: Teller, asked: Asked[NewQuote, None]) -> Answer:
     """Price a purchase and remember the price."""
     given = asked.body
-    quoted = await teller.counter.quote(
+    quoted = await teller.selling(asked.caller).quote(
         asked.caller.vendor_id,
         given.meter,
         amount_minor=given.amount_minor,
@@ -53,7 +53,7 @@ async def make(teller: Teller, asked: Asked[NewQuote, None]) -> Answer:
 async def find(teller: Teller, asked: Asked[None, None]) -> Answer:
     """Answer one of the caller's quotes, expired or not."""
     number = names.number(names.QUOTE, asked.path["quote"], unknown=QuoteUnknown)
-    quoted = await teller.counter.quoted(asked.caller.vendor_id, number)
+    quoted = await teller.selling(asked.caller).quoted(asked.caller.vendor_id, number)
     return Answer(status=200, body=_shown(teller, quoted))
 
 

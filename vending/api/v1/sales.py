@@ -23,6 +23,7 @@ from vending.api.v1.shapes import Money
 from vending.api.v1.teller import Teller
 from vending.selling.disputes import Dispute
 from vending.selling.sale import Pending, QuoteUnknown, Sale, SaleAsked, SaleUnknown
+from vending.vendors.register import Caller
 from vending.vendors.vendor import NO_TILL, point_of_sale
 
 WAIT_SECONDS: Final = 5
@@ -66,6 +67,7 @@ class MadeSale(msgspec.Struct, frozen=True, kw_only=True):
 
     reference: Reference
     status: Literal["sold"]
+    sandbox: Annotated[bool, Meta(description="Sold in the sandbox: no meter takes the token.")]
     money_state: Money
     meter: str
     outlet: str
@@ -131,11 +133,13 @@ class DisputedSale(msgspec.Struct, frozen=True, kw_only=True):
 async def sell(teller: Teller, asked: Asked[NewSale, None]) -> Answer:
     """Make a sale, and answer with the token if it is made in time."""
     wanted = _wanted(asked)
-    sale = await teller.counter.sell(wanted, wait_seconds=_patience(asked))
+    sale = await teller.selling(asked.caller).sell(wanted, wait_seconds=_patience(asked))
     if isinstance(sale, Pending):
         return _pending(sale)
     return Answer(
-        status=200 if sale.repeated else 201, body=_made(teller, sale), headers=(_place(sale),)
+        status=200 if sale.repeated else 201,
+        body=_made(teller, asked.caller, sale),
+        headers=(_place(sale),),
     )
 
 
@@ -143,25 +147,27 @@ async def find(teller: Teller, asked: Asked[None, Truth]) -> Answer:
     """Answer what became of a sale, and bar its reference if that is asked."""
     vendor_id, reference = asked.caller.vendor_id, _reference(asked.path)
     if asked.query.bar:
-        sale = await teller.counter.settle(vendor_id, reference, wait_seconds=WAIT_SECONDS)
+        sale = await teller.selling(asked.caller).settle(
+            vendor_id, reference, wait_seconds=WAIT_SECONDS
+        )
     else:
-        sale = await teller.counter.find(vendor_id, reference)
+        sale = await teller.selling(asked.caller).find(vendor_id, reference)
     if isinstance(sale, Pending):
         return _pending(sale)
-    return Answer(status=200, body=_made(teller, sale))
+    return Answer(status=200, body=_made(teller, asked.caller, sale))
 
 
 async def reprint(teller: Teller, asked: Asked[None, None]) -> Answer:
     """Answer a sale once more, as a copy that is counted."""
-    sale = await teller.counter.reprint(
+    sale = await teller.selling(asked.caller).reprint(
         asked.caller.vendor_id, _reference(asked.path), who=asked.caller.credential
     )
-    return Answer(status=200, body=_made(teller, sale, copy=sale.copies))
+    return Answer(status=200, body=_made(teller, asked.caller, sale, copy=sale.copies))
 
 
 async def reverse(teller: Teller, asked: Asked[ReversalReason, None]) -> Answer:
     """Withdraw a sale that is not made, or open a dispute about one that is."""
-    done = await teller.counter.reverse(
+    done = await teller.selling(asked.caller).reverse(
         asked.caller.vendor_id,
         _reference(asked.path),
         reason=asked.body.reason,
@@ -219,11 +225,12 @@ def _pending(sale: Pending) -> Answer:
     )
 
 
-def _made(teller: Teller, sale: Sale, *, copy: int = 0) -> MadeSale:
+def _made(teller: Teller, caller: Caller, sale: Sale, *, copy: int = 0) -> MadeSale:
     outcome = sale.outcome
     return MadeSale(
         reference=sale.reference,
         status="sold",
+        sandbox=caller.sandbox,
         money_state=Money.TAKEN,
         meter=outcome.meter_number or "",
         outlet=sale.outlet,

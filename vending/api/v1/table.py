@@ -101,18 +101,18 @@ SALES: Final = (
     Operation(
         name="lookUpMeter", method="GET", path="/v1/meters/{meter}", tag="sales",
         scope=Scope.METERS, summary="Whether a meter can be sold to, and at what price.",
-        handle=meters.look_up, answers={200: MeterSeen}, problems=_METER,
+        handle=meters.look_up, answers={200: MeterSeen}, problems=_METER, sandbox=True,
     ),
     Operation(
         name="makeQuote", method="POST", path="/v1/quotes", tag="sales", scope=Scope.METERS,
         summary="The exact lines of a receipt, promised for five minutes.",
         handle=quotes.make, body=NewQuote, answers={201: Quote}, problems=_NOT_SOLD,
-        writes=True, shed=RequestClass.INTERACTIVE,
+        writes=True, shed=RequestClass.INTERACTIVE, sandbox=True,
     ),
     Operation(
         name="findQuote", method="GET", path="/v1/quotes/{quote}", tag="sales",
         scope=Scope.METERS, summary="One quote, expired or not.",
-        handle=quotes.find, answers={200: Quote}, problems=(QuoteUnknown,),
+        handle=quotes.find, answers={200: Quote}, problems=(QuoteUnknown,), sandbox=True,
     ),
     Operation(
         name="sell", method="POST", path="/v1/sales", tag="sales", scope=Scope.SALES,
@@ -120,14 +120,14 @@ SALES: Final = (
         handle=sales.sell, body=NewSale, headers=(sales.PREFER, sales.IDEMPOTENCY_KEY),
         answers={201: MadeSale, 200: MadeSale, 202: PendingSale},
         problems=(*_REFUSED, ReferenceReused, ReferenceBarred, SaleUnavailable, ShareExceeded),
-        writes=True, waits=True, sells=True,
+        writes=True, waits=True, sells=True, sandbox=True,
     ),
     Operation(
         name="findSale", method="GET", path="/v1/sales/{reference}", tag="sales",
         scope=Scope.SALES, summary="What became of a sale, at any time.",
         handle=sales.find, query=Truth, answers={200: MadeSale, 202: PendingSale},
         problems=(*_REFUSED, SaleUnknown, ReferenceBarred, SaleUnavailable),
-        writes=True, waits=True, shed=RequestClass.INTERACTIVE,
+        writes=True, waits=True, shed=RequestClass.INTERACTIVE, sandbox=True,
     ),
     Operation(
         name="reverseSale", method="POST", path="/v1/sales/{reference}/reversal", tag="sales",
@@ -136,14 +136,14 @@ SALES: Final = (
         handle=sales.reverse, body=ReversalReason,
         answers={200: WithdrawnSale, 202: DisputedSale},
         problems=(SaleUnknown, SaleUnavailable), writes=True, waits=True,
-        shed=RequestClass.INTERACTIVE,
+        shed=RequestClass.INTERACTIVE, sandbox=True,
     ),
     Operation(
         name="reprintSale", method="POST", path="/v1/sales/{reference}/reprint", tag="sales",
         scope=Scope.SALES, summary="The same digits again, as a copy that is counted.",
         handle=sales.reprint, answers={200: MadeSale},
         problems=(*_REFUSED, SaleUnknown, SalePending, ReferenceBarred), writes=True,
-        shed=RequestClass.INTERACTIVE,
+        shed=RequestClass.INTERACTIVE, sandbox=True,
     ),
 )  # fmt: skip
 

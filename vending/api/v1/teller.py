@@ -17,7 +17,10 @@ from vending.config import Config
 from vending.numbering import Numbers
 from vending.postgres import pool
 from vending.postgres.pool import Connection, Session
+from vending.sandbox.sandbox import Sandbox
 from vending.selling.counter import Counter, Seller
+from vending.selling.selling import Selling
+from vending.vendors.register import Caller
 from vending.webhooks import opening, sealing
 from vending.webhooks.sealing import Seal, WebhookSecretsSealed
 
@@ -56,12 +59,17 @@ class Teller:
             numbers=self.numbers,
             clock=self.clock,
         )
+        self.sandbox = Sandbox(numbers=self.numbers, clock=self.clock)
         self._dsn = doors.config.database.dsn
         self._turns = asyncio.Semaphore(WRITERS)
         self._idle: list[Connection] = []
         self._seal: Seal | None = None
         self._sealed_at: datetime | None = None
         self._unsealing = asyncio.Lock()
+
+    def selling(self, caller: Caller) -> Selling:
+        """Return where a caller is sold to: nobody's credential is for both."""
+        return self.sandbox if caller.sandbox else self.counter
 
     async def write(self, act: Callable[[Connection], Awaitable[T]]) -> T:
         """Carry an act out on a connection of its own; never cancelled in the middle.
