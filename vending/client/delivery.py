@@ -1,0 +1,60 @@
+"""What both clients have in common: where the server is, who asks, and how patiently."""
+
+import random
+import time
+from collections.abc import Callable
+from ipaddress import ip_address
+from urllib.parse import SplitResult, urlsplit
+
+import msgspec
+
+from vending.client.access import ApiKey, ClientSecret
+from vending.client.patience import Pace, Patience
+
+BODY_BYTES_MAX = 4 * 1024 * 1024
+"""A page of 200 statement lines is a twentieth of this; more is no answer of this API."""
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """How a client calls. `seconds` is a steady clock, `chance` gives 0 to 1 for rests."""
+
+    url: str
+    access: ApiKey | ClientSecret
+    patience: Patience
+    seconds: Callable[[], float] = time.monotonic
+    chance: Callable[[], float] = random.random
+
+    def pace(self, patience: Patience | None) -> Pace:
+        """Return the tries of one call."""
+        return Pace(patience or self.patience, seconds=self.seconds, chance=self.chance)
+
+
+def address(url: str, *, plain: bool) -> str:
+    """Return where the API is, without a slash at the end.
+
+    Raises ValueError for what is no URL of a server, and for plain HTTP over a network: a key that
+    is read on its way sells for whoever has read it. `plain` allows it all the same.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query:
+        raise ValueError("the URL of a server: https://vend.example.org")
+    if parts.username or parts.password:
+        raise ValueError("credentials are no part of the URL")
+    if parts.scheme == "http" and not plain and not _on_this_machine(parts):
+        raise ValueError("https, or plain=True to send keys unprotected")
+    return url.rstrip("/")
+
+
+def seconds_of(header: str | None) -> int | None:
+    """Return the seconds of a Retry-After header; None where it is missing or a date."""
+    return int(header) if header and header.isascii() and header.isdigit() else None
+
+
+def _on_this_machine(parts: SplitResult) -> bool:
+    host = parts.hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
