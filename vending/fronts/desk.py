@@ -20,6 +20,7 @@ from vending.api.doors import Doors
 from vending.api.problems import InternalFault
 from vending.api.v1 import errands
 from vending.api.v1.teller import Teller
+from vending.api.xmlvend import errands as messages
 from vending.errors import VendingError
 from vending.fronts.frames import (
     AskPage,
@@ -226,7 +227,10 @@ class Seat:
 
     async def _carry(self, asked: Carry) -> None:
         try:
-            carried = await errands.carry(self._teller, asked.errand)
+            carry = (
+                messages.carry if asked.errand.operation == messages.OPERATION else errands.carry
+            )
+            carried = await carry(self._teller, asked.errand)
         except Exception as fault:  # noqa: BLE001
             told = problems.error_of(fault)
             unforeseen = isinstance(told, InternalFault)

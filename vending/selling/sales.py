@@ -24,6 +24,15 @@ select $1, coalesce(max(copy), 0) + 1, $2, $3
 returning copy
 """
 
+# payment_reference serves it: one meter's purchases, of all who sell.
+LATEST_OF = """
+select transaction_id
+  from payment
+ where operator = $1 and account_reference = $2
+ order by payment_id desc
+ limit $3
+"""
+
 REPRINTERS_MAX = 5
 """Two servers may count the same copy at once; the second one counts again."""
 
@@ -46,6 +55,12 @@ async def find(db: Session, key: Key) -> Sale | None:
         outcome=decided[row["payment_id"]],
         copies=row["copies"],
     )
+
+
+async def latest_of(db: Session, operator: str, meter_number: str, *, most: int) -> list[str]:
+    """Return the references of the last sales of a vendor to a meter, newest first."""
+    rows = await db.fetch(LATEST_OF, operator, meter_number, most)
+    return [row["transaction_id"] for row in rows]
 
 
 async def reprint(db: Session, payment_id: int, *, who: str, now: datetime) -> int:

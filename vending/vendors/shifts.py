@@ -48,6 +48,18 @@ select shift_id, vendor_id, outlet, till, clerk, opened_at, closed_at
  limit $3
 """
 
+# A till has a few thousand shifts in its life.
+OF_TILL = """
+select shift_id, vendor_id, outlet, till, clerk, opened_at, closed_at, number
+  from (select shift_id, vendor_id, outlet, till, clerk, opened_at, closed_at,
+               row_number() over (order by shift_id) as number
+          from shift
+         where vendor_id = $1 and outlet = $2 and till = $3) as numbered
+ where ($4::bigint is null or number = $4) and ($5::boolean is null or (closed_at is null) = $5)
+ order by number desc
+ limit 1
+"""
+
 # A till's sales are under "outlet/till". The prefix is named for the partial index to be used.
 TOTALS = """
 select count(distinct sold.payment_id) filter (where entry.kind = 'sale') as sales,
@@ -163,6 +175,27 @@ async def of_vendor(
 ) -> list[Shift]:
     """Return a vendor's shifts numbered below `before`, newest first."""
     return [_shift(row) for row in await db.fetch(OF_VENDOR, vendor_id, before, most)]
+
+
+async def of_till(
+    db: Session,
+    vendor_id: str,
+    *,
+    outlet: str,
+    till: str,
+    number: int | None = None,
+    open_: bool | None = None,
+) -> tuple[int, Shift]:
+    """Return a till's last shift and which one of its shifts that is, from 1.
+
+    Only the one of a number, and only one that is open or closed, where that is given. Raises
+    ShiftUnknown.
+    """
+    rows = await db.fetch(OF_TILL, vendor_id, outlet, till, number, open_)
+    if not rows:
+        raise ShiftUnknown(outlet=outlet, till=till)
+    fields = dict(rows[0])
+    return fields.pop("number"), Shift(**fields)
 
 
 async def totals(db: Session, shift: Shift) -> Totals:

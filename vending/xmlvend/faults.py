@@ -259,6 +259,7 @@ BY_CODE: Final[dict[str, FaultKind]] = {
     "duplicate_suspected": FaultKind.BUSINESS,
     "reference_barred": FaultKind.BUSINESS,
     "notice_conflicts": FaultKind.BUSINESS,
+    "reference_reused": FaultKind.BUSINESS,
     "deposit_malformed": FaultKind.BUSINESS,
     "deposit_repeated": FaultKind.BUSINESS,
     "deposit_settled": FaultKind.BUSINESS,
@@ -273,9 +274,6 @@ BY_CODE: Final[dict[str, FaultKind]] = {
     "body_encoded": FaultKind.SCHEMA,
     "method_unknown": FaultKind.USE_CASE,
     "path_unknown": FaultKind.USE_CASE,
-    # Advice: the original is known and was refused, or cannot be undone any more.
-    "original_refused": FaultKind.NOTHING_TO_REPEAT,
-    "reversal_refused": FaultKind.NOTHING_TO_REVERSE,
     # Batches.
     "shift_open": FaultKind.BATCH_NOT_STARTED,
     "shift_unknown": FaultKind.BATCH_NOT_ENDED,
@@ -288,8 +286,13 @@ BY_CODE: Final[dict[str, FaultKind]] = {
     "access_token_expired": FaultKind.CLIENT_BLOCKED,
     "access_token_invalid": FaultKind.CLIENT_BLOCKED,
     "credential_expired": FaultKind.CLIENT_BLOCKED,
+    "credential_missing": FaultKind.CLIENT_BLOCKED,
     "credential_refused": FaultKind.CLIENT_BLOCKED,
     "credential_revoked": FaultKind.CLIENT_BLOCKED,
+    "signature_missing": FaultKind.CLIENT_BLOCKED,
+    "signature_refused": FaultKind.CLIENT_BLOCKED,
+    "signature_repeated": FaultKind.CLIENT_BLOCKED,
+    "sandbox_only": FaultKind.NOT_AUTHORISED,
     "scope_missing": FaultKind.NOT_AUTHORISED,
 }
 """The fault that each code becomes; docs/reference/xmlvend.md has the same table."""

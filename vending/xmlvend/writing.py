@@ -39,7 +39,7 @@ from vending.xmlvend.shapes import (
     token,
 )
 
-_CONTENT_TYPES: Final = {
+CONTENT_TYPES: Final = {
     Soap.V11: "text/xml; charset=utf-8",
     Soap.V12: "application/soap+xml; charset=utf-8",
     Soap.BARE: "text/xml; charset=utf-8",
@@ -96,7 +96,7 @@ def write_answer(
 ) -> Written:
     """Return an answer, wrapped as its request was."""
     body = document(_node_of(answer, currency), soap=soap, spelling=spelling)
-    return Written(body=body, content_type=_CONTENT_TYPES[soap], status=int(HTTPStatus.OK))
+    return Written(body=body, content_type=CONTENT_TYPES[soap], status=int(HTTPStatus.OK))
 
 
 def write_fault(
@@ -118,7 +118,7 @@ def write_fault(
     status = HTTPStatus.BAD_REQUEST
     if ours or soap is Soap.V11:
         status = HTTPStatus.INTERNAL_SERVER_ERROR
-    return Written(body=body, content_type=_CONTENT_TYPES[soap], status=int(status))
+    return Written(body=body, content_type=CONTENT_TYPES[soap], status=int(status))
 
 
 def _fault(fault: Fault) -> Node:

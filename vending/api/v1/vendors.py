@@ -1,4 +1,4 @@
-"""Opens the vendors' API on an application: /v1, /oauth/token and /openapi.json."""
+"""Opens the vendors' API on an application: /v1, /oauth/token, /openapi.json and /xmlvend."""
 
 import random
 from typing import Final
@@ -11,6 +11,8 @@ from vending.api.doors import Doors
 from vending.api.v1 import description
 from vending.api.v1.reception import PREFIX, Reception
 from vending.api.v1.tokens import TOKEN_PATH, Tokens
+from vending.api.xmlvend import endpoint
+from vending.api.xmlvend.endpoint import Endpoint
 from vending.vendors.register import Register
 from vending.vendors.seals import Seals
 
@@ -24,11 +26,13 @@ def open_(app: web.Application, doors: Doors, gate: Admission, *, chance: random
     register = Register(doors.readers, seals=seals)
     reception = Reception(doors, gate, register, chance=chance)
     tokens = Tokens(doors, register, seals, callers=reception.callers, quotas=reception.quotas)
+    tills = Endpoint(doors, gate, register, reception)
     app.cleanup_ctx.append(reception.watch)
     app.add_subapp(PREFIX, reception.application())
     app.add_routes(
         [
             web.post(TOKEN_PATH, tokens.fetch),
+            web.post(endpoint.PATH, tills.receive),
             web.get(DESCRIPTION_PATH, _describe, allow_head=False),
         ]
     )

@@ -1,0 +1,75 @@
+"""What XMLVend alone can be refused with, and how a refusal becomes a fault."""
+
+from vending.errors import Rejected, VendingError
+from vending.xmlvend import faults
+from vending.xmlvend.faults import Fault
+
+
+class CustomerUnknown(Rejected):
+    """No customer is known by that.
+
+    Customers are found by their meter's number here; names, accounts, addresses and ID numbers are
+    not kept.
+    """
+
+    code = "customer_unknown"
+
+
+class OriginalUnknown(Rejected):
+    """Nothing was sold under that message, and nothing will be.
+
+    It may be sold again, under another message. Should the first one still arrive, it is refused.
+    """
+
+    code = "original_unknown"
+
+
+class ConfirmationUnknown(Rejected):
+    """There is no sale of that message to confirm.
+
+    Nothing was sold under it, and nothing will be.
+    """
+
+    code = "confirmation_unknown"
+
+
+class ReversalUnknown(Rejected):
+    """There is no sale of that message to reverse.
+
+    Nothing was sold under it, and nothing will be.
+    """
+
+    code = "reversal_unknown"
+
+
+class ReprintUnknown(Rejected):
+    """There is no receipt to print again.
+
+    This vendor has sold nothing to that meter.
+    """
+
+    code = "reprint_none"
+
+
+class BatchNotOpen(Rejected):
+    """The batch cannot be totalled.
+
+    None is open at this terminal; start one first.
+    """
+
+    code = "batch_total_refused"
+
+
+class BatchReprintUnknown(Rejected):
+    """There is no closed batch to print again.
+
+    This terminal has closed none, or none of that number.
+    """
+
+    code = "batch_none"
+
+
+def fault_of(error: VendingError) -> Fault:
+    """Return what a till is told of an error: its own type, our code, a sentence, the facts."""
+    told = ", ".join(f"{name}={value}" for name, value in error.facts.items())
+    return faults.fault(error.code, f"{error.sentence()} ({told})" if told else error.sentence())
