@@ -343,6 +343,8 @@ async def side(*, short: Callable[[Way], Way] | None) -> Side:
         started=lambda: True,
     )  # fmt: skip
     built = app.build(doors, chance=_Soonest(), seconds=book.seconds)
+    # Nobody measures how late the loop is: that would be another answer at another time.
+    built.cleanup_ctx.clear()
     framework = listener.framework(built, config.server)
     await framework.setup()
     return Side(book, framework, short(built[WAY]) if short is not None else None)
