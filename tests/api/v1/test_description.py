@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.api.conftest import Serve
-from tests.api.v1.conftest import settings
+from tests.api.v1.conftest import a_vendor, settings
 from tests.api.v1.stalls import a_market
 from tests.builders import a_meter
 from tests.conftest import SettableClock
@@ -19,7 +19,8 @@ from vending.api.v1.receipts import METER
 from vending.api.v1.table import OPERATIONS
 from vending.meters import directory
 from vending.postgres.pool import Connection
-from vending.vendors.credentials import Issued
+from vending.vendors.credentials import Grant, Issued
+from vending.vendors.seals import Seals
 
 TESTS = Path(__file__).parent
 
@@ -80,6 +81,34 @@ async def test_the_api_is_as_described(  # noqa: PLR0917 -- fixtures
         assert {row["vendor_id"] for row in vendors} == {"acme", "bolt"}
         made = await db.fetchval("select count(*) from webhook_endpoint")
         assert made > 0
+
+
+async def test_the_sandbox_is_as_described(
+    serve: Serve,
+    database: Database,
+    office: Connection,
+    seals: Seals,
+    clock: SettableClock,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+) -> None:
+    """Run with `--examples 250 --timeout 3600` for more."""
+    examples: int = request.config.getoption("--examples")
+    key = await a_vendor(office, "acme", seals=seals, clock=clock, grant=Grant(sandbox=True))
+    plenty = settings(database, burst_quota=10**9, day_quota=10**9)
+    async with serve(**plenty) as api:
+        told = await _tested(
+            f"{api.url}/openapi.json", key.secret, tmp_path,
+            "--checks", CHECKS.format(more="negative_data_rejection"), "--include-tag", "sales",
+            "--max-examples", str(examples),
+        )  # fmt: skip
+        page = (await api.get("/metrics")).body.decode()
+    counted = re.search(r"(\d+) generated", told)
+    assert counted is not None, told
+    assert int(counted[1]) > 50, told
+    asked = re.search(r'request_seconds_count\{operation="sandbox"\} (\d+)', page)
+    assert asked is not None
+    assert int(asked[1]) > 50
 
 
 async def _tested(url: str, key: str, folder: Path, *more: str) -> str:

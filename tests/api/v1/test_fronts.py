@@ -71,6 +71,40 @@ async def test_fronts_carry_what_is_written_to_the_core_and_know_who_was_revoked
         assert await running.process.wait() == 0
 
 
+async def test_fronts_ask_their_core_for_all_that_the_sandbox_remembers(
+    database: Database, office: Connection, seals: Seals, tmp_path: Path
+) -> None:
+    await accounts.add(office, "acme", name="Acme", who="Jane", now=system_clock())
+    issued = await credentials.issue_key(
+        office, "acme", Grant(sandbox=True), seals=seals, who="Jane", now=system_clock()
+    )
+    bearer = {"Authorization": f"Bearer {issued.secret}"}
+    settings = settings_file(tmp_path, database=on(database))
+    async with served(settings, SERVER, "--workers", "2") as running:
+        url = await url_of(running)
+        sessions = [aiohttp.ClientSession(headers=bearer) for _ in range(CONNECTIONS)]
+        try:
+            wanted = {"meter": "01000000008", "amount_minor": 50_000}
+            status, quoted = await asked(sessions[0], "POST", f"{url}/v1/quotes", wanted)
+            assert status == 201
+            place = f"{url}/v1/quotes/{quoted['quote']}"
+            seen = await asyncio.gather(*(asked(one, "GET", place) for one in sessions))
+            assert seen == [(200, quoted)] * CONNECTIONS
+            lost = {"reference": "R1", "meter": "01000000099", "amount_minor": 50_000}
+            with pytest.raises(aiohttp.ClientError):
+                await asked(sessions[0], "POST", f"{url}/v1/sales", lost)
+            found = await asyncio.gather(
+                *(asked(one, "GET", f"{url}/v1/sales/R1") for one in sessions)
+            )
+            assert [status for status, _ in found] == [200] * CONNECTIONS
+            assert len({told["token"] for _, told in found}) == 1
+        finally:
+            for session in sessions:
+                await session.close()
+        running.process.terminate()
+        assert await running.process.wait() == 0
+
+
 async def asked(
     session: aiohttp.ClientSession, method: str, url: str, body: object = None
 ) -> tuple[int, dict[str, Any]]:
