@@ -1,13 +1,19 @@
 """What the guides for operators show is what the server takes."""
 
+import os
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
+from tests.commands.demo_process import demo, ended
 from vending.tariffs.charge import ChargeKind, TaxMode
 from vending.tariffs.document import parse
 from vending.tariffs.example import check
+
+HERE = "http://127.0.0.1:8080"
+"""Where the guides expect a demo; a test's is elsewhere."""
 
 OPERATING = Path(__file__).parents[1] / "docs" / "operating"
 
@@ -31,3 +37,32 @@ def test_the_tariff_guide_is_a_tariff_whose_examples_come_out() -> None:
 @pytest.mark.parametrize("word", [*ChargeKind, *TaxMode])
 def test_the_tariff_guide_knows_every_kind_of_line_and_of_tax(word: str) -> None:
     assert f"| `{word}` |" in guide("tariffs.md")
+
+
+async def test_the_guide_for_those_who_sell_can_be_pasted(tmp_path: Path) -> None:
+    """All its commands, in their order, at a demo; `make run` is the first of them."""
+    start, *pasted = blocks("sell.md", "sh")
+    first, second = blocks("sell.md", "python")
+    assert start == "make run\n"
+    async with demo(tmp_path / ".stima") as running:
+        url = re.sub(r".*server +", "", await running.line("server       http"))
+        await running.line("Serving since")
+        code, told = await ended(
+            ("bash", "-euo", "pipefail", "-c", "".join(pasted).replace(HERE, url)),
+            environment={"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+            folder=tmp_path,
+        )
+        assert code == 0, told
+        tokens = re.findall(r'"token":"([0-9]{20})"', told)
+        assert len(tokens) == 3
+        assert len(set(tokens)) == 1
+        assert '"balance_minor":24950000' in told
+        assert told.count('"code":"reference_barred"') == 2
+        key = (tmp_path / "acme.key").read_text().strip()
+        for program, shown in ((first, "('energy', "), (second, "1 sale for 30000 cents")):
+            code, told = await ended(
+                (sys.executable, "-c", program.replace(HERE, url)), environment={"KEY": key}
+            )
+            assert code == 0, told
+            assert shown in told
+            assert re.search(r"\b[0-9]{20}\b", told), told

@@ -6,13 +6,9 @@ from typing import Any
 
 import pytest
 
+from tests.api import conftest as doors
 from tests.api.conftest import Serve, Served
-from tests.api.conftest import serve as serve
-from tests.api.v1.conftest import acme_key as acme_key
-from tests.api.v1.conftest import bolt_key as bolt_key
-from tests.api.v1.conftest import office as office
-from tests.api.v1.conftest import patience as patience
-from tests.api.v1.conftest import seals as seals
+from tests.api.v1 import conftest as callers
 from tests.api.v1.conftest import settings
 from tests.api.v1.stalls import a_market
 from tests.client.between import Between, between
@@ -22,6 +18,10 @@ from tests.vendors.market import PRICE, Market
 from vending.client import ApiKey, AsyncClient, Client, ClientSecret, Patience
 from vending.postgres.pool import Connection
 from vending.vendors.credentials import Issued
+
+serve = doors.serve
+acme_key, bolt_key = callers.acme_key, callers.bolt_key
+office, seals, patience = callers.office, callers.seals, callers.patience
 
 BRISK = Patience(total=30, rest=0.01, rest_most=0.05)
 
@@ -84,9 +84,10 @@ class Connect:
 
     def __call__(self, url: str, access: ApiKey | ClientSecret, **more: Any) -> Any:
         given = {"patience": BRISK} | more
-        kind = AsyncClient if self._awaits else Client
-        client = kind(url, access, **given)
-        self._made.append(client if self._awaits else Threaded(client))
+        if self._awaits:
+            self._made.append(AsyncClient(url, access, **given))
+        else:
+            self._made.append(Threaded(Client(url, access, **given)))
         return self._made[-1]
 
     def rests(self, rested: list[float]) -> Any:

@@ -190,9 +190,10 @@ async def test_twenty_sales_with_callers_who_hang_up_are_twenty_tokens(
     async with AsyncClient(path.url, ApiKey(acme_key.secret), patience=quick) as acme:
 
         async def sells(place: int) -> str:
-            order = {"meter": meters[place], "amount_minor": PRICE}
             while True:
-                selling = asyncio.create_task(acme.sell(f"S{place}", **order))
+                selling = asyncio.create_task(
+                    acme.sell(f"S{place}", meter=meters[place], amount_minor=PRICE)
+                )
                 hangs_up = chance.random() < 0.5
                 done, _ = await asyncio.wait(
                     {selling}, timeout=chance.random() / 20 if hangs_up else None

@@ -97,14 +97,18 @@ async def ran(
 
 
 async def ended(
-    command: Sequence[str], *, environment: Mapping[str, str] | None = None, typed: bytes = b""
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str] | None = None,
+    typed: bytes = b"",
+    folder: Path | None = None,
 ) -> tuple[int, str]:
     """Run any program to its end; return its exit code and all it printed."""
     process = await asyncio.create_subprocess_exec(
         # A short program may be gone before an empty line could be typed to it.
         *command, stdin=asyncio.subprocess.PIPE if typed else asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-        env={**os.environ, **(environment or {})},
+        env={**os.environ, **(environment or {})}, cwd=folder,
     )  # fmt: skip
     async with asyncio.timeout(START_SECONDS_MAX):
         told, _ = await process.communicate(typed or None)

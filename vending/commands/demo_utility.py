@@ -33,6 +33,9 @@ SHORT_CODE = "888880"
 SCHEDULES = ("kenya-2023", "kenya-2024", "kenya-2025", "three-step", "uganda-2021")
 """The published schedules the demo sells by: three tariffs, one of them in three versions."""
 
+SETTINGS = "stima.toml"
+"""In the demo's directory: the settings by which other commands find it."""
+
 COUNT_METERS = "select count(*) from meter"
 
 
@@ -62,6 +65,7 @@ class DemoSecrets(msgspec.Struct, frozen=True, kw_only=True):
     sms_api_key: str
     sms_callback_path: str
     key_passphrase: str
+    vendors: str
 
     def __repr__(self) -> str:
         return "DemoSecrets(...)"
@@ -85,6 +89,9 @@ class DemoUtility:
         return Config(
             server=config.Server(port=port),
             database=config.Database(data_dir=str(self.home / "postgres")),
+            vendors=config.Vendors(
+                secret=self.secrets.vendors, public_url=f"http://127.0.0.1:{port}"
+            ),
             mpesa=config.Mpesa(secret=self.secrets.callback_path, allowed_addresses=["127.0.0.1"]),
             route=[config.Route(short_code=SHORT_CODE)],
             intake=config.Intake(spool_dir=str(self.home / "spool")),
@@ -109,16 +116,20 @@ def opened(home: Path) -> DemoUtility:
     """Return the demo of a directory, with secrets made if it has none yet."""
     home.mkdir(parents=True, exist_ok=True)
     path = home / "demo-secrets.json"
-    try:
-        kept = msgspec.json.decode(path.read_bytes(), type=DemoSecrets)
-    except FileNotFoundError:
-        kept = DemoSecrets(
-            callback_path=secrets.token_urlsafe(18),
-            sms_api_key=secrets.token_urlsafe(24),
-            sms_callback_path=secrets.token_urlsafe(18),
-            key_passphrase=secrets.token_urlsafe(24),
-        )
+    made = {
+        "callback_path": secrets.token_urlsafe(18),
+        "sms_api_key": secrets.token_urlsafe(24),
+        "sms_callback_path": secrets.token_urlsafe(18),
+        "key_passphrase": secrets.token_urlsafe(24),
+        "vendors": secrets.token_urlsafe(32),
+    }
+    earlier: dict[str, str] = {}
+    if path.exists():
+        earlier = msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+    kept = msgspec.convert(made | earlier, DemoSecrets)
+    if earlier.keys() != made.keys():
         _write_private(path, msgspec.json.encode(kept))
+    _write_private(home / SETTINGS, _for_commands(home, kept).encode())
     return DemoUtility(home=home, secrets=kept, homes=seed.homes())
 
 
@@ -187,6 +198,19 @@ def make_keys(utility: DemoUtility) -> bool:
             passphrase=utility.secrets.key_passphrase,
         )  # fmt: skip
     return True
+
+
+def _for_commands(home: Path, kept: DemoSecrets) -> str:
+    return (
+        "# Written by every start of the demo, for `vending ... --config` beside it.\n"
+        f"[database]\ndata_dir = {_quoted(str((home / 'postgres').resolve()))}\n"
+        f"[vendors]\nsecret = {_quoted(kept.vendors)}\n"
+    )
+
+
+def _quoted(text: str) -> str:
+    """Return a string as TOML writes it, which is as JSON does."""
+    return msgspec.json.encode(text).decode()
 
 
 def _write_private(path: Path, content: bytes) -> None:
