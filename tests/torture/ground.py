@@ -23,8 +23,9 @@ from vending.tokens.keys import Description, KeyStore
 
 SECRET = "torture-0123456789abcdef"
 PASSPHRASE = "torture"
-HOMES = 150
-"""So many that no meter buys more often in a run than the identifiers it remembers."""
+HOMES = 2_000
+"""So many that no meter buys more often in a run than the fifty identifiers it remembers, however
+fast the server and long the run: ten thousand payments in fifty cycles are five a meter."""
 
 LAST_WORDS = 9_000
 
