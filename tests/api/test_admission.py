@@ -44,7 +44,7 @@ class Watch:
 
 
 def shed(reason: str) -> float:
-    return metrics.shed.labels(RequestClass.INTERACTIVE.value, reason)._value.get()
+    return float(metrics.shed.labels(RequestClass.INTERACTIVE.value, reason)._value.get())
 
 
 @pytest.fixture
@@ -265,7 +265,7 @@ async def test_a_direct_sale_that_is_let_in_reaches_the_sequencer(serve: Serve) 
     class Asked(Lease):
         sold: list[Payment]
 
-        async def sell(self, payment: Payment) -> Any:
+        async def sell(self, payment: Payment, **_terms: object) -> Any:
             self.sold = [payment]
             return await super().sell(payment)
 

@@ -66,7 +66,7 @@ class Seller(Lease):
     made: asyncio.Event = field(default_factory=asyncio.Event)
     sold: list[str] = field(default_factory=list)
 
-    async def sell(self, payment: Payment) -> Outcome:
+    async def sell(self, payment: Payment, **_terms: object) -> Outcome:
         """Sell once it is let."""
         self.asked.put_nowait(payment)
         await self.made.wait()
