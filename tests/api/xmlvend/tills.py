@@ -10,9 +10,7 @@ import aiohttp
 from tests.api.conftest import Served
 from tests.xmlvend.schema import payload_faults
 
-BASE = "http://www.nrs.eskom.co.za/xmlvend/base/2.1/schema"
 REVENUE = "http://www.nrs.eskom.co.za/xmlvend/revenue/2.1/schema"
-METER = "http://www.nrs.eskom.co.za/xmlvend/meter/2.1/schema"
 XSI = "http://www.w3.org/2001/XMLSchema-instance"
 SOAP_11 = "http://schemas.xmlsoap.org/soap/envelope/"
 SOAP_12 = "http://www.w3.org/2003/05/soap-envelope"
@@ -94,24 +92,8 @@ class Till:
         body = self.message(element, inner, number=number)
         return await self.send(body, **more)
 
-    def message(
-        self,
-        element: str,
-        inner: str = "",
-        *,
-        number: int | str = "",
-        soap: str = SOAP_11,
-        credential: str = "",
-        kind: str = "",
-    ) -> bytes:
-        typed = f' xsi:type="{kind}"' if kind else ""
-        return (
-            f'<s:Envelope xmlns:s="{soap}" xmlns:xsi="{XSI}"><s:Body>'
-            f'<{element} xmlns="{REVENUE}"{typed}>'
-            f'<clientID ean="6001234500015"/><terminalID id="{self.terminal}"/>'
-            f'<msgID dateTime="{STAMP}" uniqueNumber="{number or a_number()}"/>{credential}'
-            f"{inner}</{element}></s:Body></s:Envelope>"
-        ).encode()
+    def message(self, element: str, inner: str = "", **more: Any) -> bytes:
+        return a_message(element, inner, terminal=self.terminal, **more)
 
     async def sell(self, meter: str, *, number: int | str = "", amount: str = "500.00") -> Told:
         return await self.ask("creditVendReq", purchase(meter, amount), number=number)
@@ -120,6 +102,27 @@ class Till:
         inner = f'<adviceReqMsgID dateTime="{STAMP}" uniqueNumber="{original}"/>'
         body = self.message("adviceReq", inner, kind=f"{kind}AdviceReq", soap=soap)
         return await self.send(body)
+
+
+def a_message(
+    element: str,
+    inner: str = "",
+    *,
+    terminal: str = "TILL-7",
+    number: int | str = "",
+    soap: str = SOAP_11,
+    credential: str = "",
+    kind: str = "",
+) -> bytes:
+    """Return a request in its envelope, its number new unless it is given."""
+    typed = f' xsi:type="{kind}"' if kind else ""
+    return (
+        f'<s:Envelope xmlns:s="{soap}" xmlns:xsi="{XSI}"><s:Body>'
+        f'<{element} xmlns="{REVENUE}"{typed}>'
+        f'<clientID ean="6001234500015"/><terminalID id="{terminal}"/>'
+        f'<msgID dateTime="{STAMP}" uniqueNumber="{number or a_number()}"/>{credential}'
+        f"{inner}</{element}></s:Body></s:Envelope>"
+    ).encode()
 
 
 def of_meter(meter: str) -> str:

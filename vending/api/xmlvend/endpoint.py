@@ -104,9 +104,9 @@ class Endpoint:
         now = self._doors.clock()
         quotas = self._reception.quotas
         try:
-            quotas.take(caller.vendor_id, now=now)
+            quotas.take(caller.quota, now=now)
         finally:
-            heard.limits = quotas.headers(caller.vendor_id, now=now)
+            heard.limits = quotas.headers(caller.quota, now=now)
         offer = offer_of(incoming.request)
         if offer is None:
             raise UseCaseUnsupported(use_case=name_of(incoming.request), caller=incoming.caller)
