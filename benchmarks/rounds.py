@@ -19,8 +19,8 @@ from benchmarks.processors import Spent
 from benchmarks.quiet import Quiet, spent_in
 from benchmarks.site import Fire, Server, Site
 
-SALE_CONNECTIONS = 256
-CALLBACK_CONNECTIONS = 256
+SALE_CONNECTIONS = 1_024
+CALLBACK_CONNECTIONS = 512
 ECHO_CONNECTIONS = 64
 SETTLE_SECONDS = 0.3
 
