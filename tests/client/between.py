@@ -9,6 +9,7 @@ from enum import Enum, auto
 
 import aiohttp
 from aiohttp import web
+from yarl import URL
 
 
 class Loss(Enum):
@@ -47,7 +48,7 @@ class Between:
             after = {"Retry-After": trouble.retry_after} if trouble.retry_after else {}
             return web.Response(status=trouble.status, text=trouble.body, headers=after)
         if trouble is not Loss.REQUEST:
-            url = self.server + request.raw_path
+            url = URL(self.server + request.raw_path, encoded=True)
             kept = {
                 name: value
                 for name, value in request.headers.items()
