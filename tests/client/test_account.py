@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 import vending_client
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.client.between import Between, Canned, Loss
 from tests.client.conftest import Connect
@@ -155,6 +156,21 @@ def test_an_event_of_the_utility_is_told_from_another(clock: SettableClock) -> N
             client.verify(SECRET, given, body, now=clock())
     with pytest.raises(EventRefused, match="five minutes"):
         client.verify(SECRET, headers, BODY, now=clock() + timedelta(minutes=6))
+
+
+def test_an_event_is_told_by_a_public_key_alone(clock: SettableClock) -> None:
+    private = Ed25519PrivateKey.generate()
+    public = "whpk_" + base64.b64encode(private.public_key().public_bytes_raw()).decode()
+    sent = str(int(clock().timestamp()))
+    signature = base64.b64encode(private.sign(f"evt_1.{sent}.".encode() + BODY)).decode()
+    headers = {
+        "webhook-id": "evt_1",
+        "webhook-timestamp": sent,
+        "webhook-signature": f"v1,AAAA v1a,{signature}",
+    }
+    assert client.verify(public, headers, BODY, now=clock()).id == "evt_1"
+    with pytest.raises(EventRefused):
+        client.verify(public, headers, BODY + b" ", now=clock())
 
 
 def test_the_values_are_those_of_the_description() -> None:

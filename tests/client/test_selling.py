@@ -179,6 +179,27 @@ async def test_nobody_there_is_not_a_doubt(connect: Connect, acme_key: Issued) -
     assert away.value.money_state is MoneyState.NOT_TAKEN
 
 
+async def test_a_server_that_never_answers_leaves_a_doubt(
+    connect: Connect, acme_key: Issued
+) -> None:
+    held: list[asyncio.StreamWriter] = []
+
+    async def say_nothing(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        held.append(writer)
+
+    mute = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    port = mute.sockets[0].getsockname()[1]
+    brief = Patience(total=0.3, answer=0.1, held=0, rest=0.01)
+    client = connect(f"http://127.0.0.1:{port}", ApiKey(acme_key.secret), patience=brief)
+    with pytest.raises(OutcomeUnknown) as unknown:
+        await client.sell("S1", meter="14123456783", amount_minor=PRICE)
+    assert (unknown.value.code, unknown.value.reference) == ("answer_lost", "S1")
+    for writer in held:
+        writer.close()
+    mute.close()
+    await mute.wait_closed()
+
+
 async def test_twenty_sales_with_callers_who_hang_up_are_twenty_tokens(
     path: Between, acme_key: Issued, market: Market, clock: SettableClock
 ) -> None:

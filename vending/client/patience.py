@@ -39,9 +39,10 @@ class Pace:
         return self._until - self._seconds()
 
     def limit(self, *, held: bool) -> float:
-        """Return how long the next answer may take; a second at the least."""
-        most = self._patience.answer + (self._patience.held if held else 0)
-        return max(1.0, min(most, self.left()))
+        """Return how long the next answer may take: for the last one a second is left anyway."""
+        answer = self._patience.answer
+        most = answer + (self._patience.held if held else 0)
+        return max(min(1.0, answer), min(most, self.left()))
 
     @property
     def held(self) -> int:
