@@ -14,15 +14,21 @@ from tests.conftest import SettableClock
 from tests.database import Database
 from tests.vendors.market import Market
 from tests.xmlvend.test_fuzz import mutated
+from vending.api.v1.teller import Teller
+from vending.api.xmlvend import errands
+from vending.api.xmlvend.offers import TRIAL
 from vending.vendors import accounts, credentials
 from vending.vendors.credentials import Grant, Issued
+from vending.vendors.register import Caller
 from vending.vendors.seals import Seals
-from vending.vendors.vendor import Scope
+from vending.vendors.vendor import USUAL_SCOPES, Scope, Vendor
+from vending.xmlvend.document import Spelling
+from vending.xmlvend.errors import UseCaseUnsupported
 from vending.xmlvend.faults import FaultKind
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "xmlvend" / "requests"
 NOT_OFFERED = (
-    "login", "free_", "pay_account", "update_meter_key", "eng_", "meter_test", "deposit",
+    "free_", "pay_account", "update_meter_key", "eng_", "meter_test", "deposit",
     "reprint_deposit", "start_all", "start_banking", "start_sales", "total_all",
     "total_banking", "total_sales", "end_all", "end_banking", "end_sales", "reprint_banking",
     "reprint_sales",
@@ -128,6 +134,26 @@ async def test_a_vendor_calls_from_its_own_addresses_only(
     async with serve(sequencer=market.lane.sequencer, **settings(database)) as served:
         told = await Till(served, acme_key.secret).ask("vendorStatementReq")
         assert told.fault == ("ClientIDAuthorisationEx", "address_forbidden")
+
+
+async def test_where_requests_must_be_signed_messages_must_be_as_well(
+    serve: Serve, database: Database, market: Market, acme_key: Issued
+) -> None:
+    signed = settings(database, signatures="required")
+    async with serve(sequencer=market.lane.sequencer, **signed) as served:
+        told = await Till(served, acme_key.secret).ask("vendorStatementReq")
+        assert told.fault == ("ClientIDAuthorisationEx", "signature_refused")
+
+
+async def test_what_is_not_offered_is_refused_by_the_core_as_well(
+    acme: Till, clock: SettableClock
+) -> None:
+    vendor = Vendor(vendor_id="acme", name="Acme", created_at=clock())
+    caller = Caller(vendor=vendor, credential="abc", scopes=USUAL_SCOPES, sandbox=False)
+    body = (GOLDEN / "free_basic.strict.xml").read_bytes()
+    told = errands.errand(TRIAL, caller, body, Spelling.DEFAULTED)
+    with pytest.raises(UseCaseUnsupported):
+        await errands.carry(Teller(acme.api.doors), told)
 
 
 async def test_who_asks_too_often_is_told_when_to_ask_again(

@@ -24,6 +24,14 @@ async def test_a_customer_is_confirmed_with_limits_and_the_meter_s_key(
     assert "meter_blocked" in blocked.text("operatorMsg")
 
 
+async def test_a_terminal_signs_in_and_is_told_its_balance(acme: Till) -> None:
+    first, again = await acme.ask("loginReq"), await acme.ask("loginReq")
+    assert (first.text("CDUBalance"), first.text("MaxVendAmt")) == ("50000.00", "50000.00")
+    assert (first.text("ID"), first.text("TID")) == (again.text("ID"), again.text("TID"))
+    numbered = Till(acme.api, acme.key, terminal="0000000000042")
+    assert (await numbered.ask("loginReq")).text("TID") == "42"
+
+
 async def test_a_customer_is_known_by_the_meter_alone(acme: Till) -> None:
     by_account = '<idMethod><custIdentifier accNo="44-101-7"/></idMethod>'
     for request in ("confirmCustomerReq", "reprintReq"):

@@ -1,9 +1,13 @@
 """Selling over XMLVend: one message is one sale, and an advice is the truth for ever."""
 
 import asyncio
+import re
 
+import pytest
+
+from tests.api.v1.conftest import Caller
 from tests.api.v1.stalls import busy
-from tests.api.xmlvend.tills import SOAP_12, Till, a_number, of_meter, purchase
+from tests.api.xmlvend.tills import SOAP_12, STAMP, Till, a_number, of_meter, purchase
 from tests.builders import a_meter_number
 from tests.conftest import SettableClock
 from tests.vendors.market import PRICE, Market
@@ -225,3 +229,41 @@ async def test_the_same_purchase_again_within_seconds_is_suspected(
     clock.advance(seconds=31)
     assert (await acme.sell(meter)).status == 200
     assert await market.tokens() == 2
+
+
+async def test_what_takes_too_long_is_to_be_asked_for(
+    acme: Till, market: Market, meter: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = a_number()
+    monkeypatch.setattr("vending.api.xmlvend.vends.WAIT_SECONDS", 0.0)
+    async with busy(market):
+        for told in (await acme.sell(meter, number=number), await acme.advise("LastResp", number)):
+            assert told.fault == ("SystemEx", "sale_pending")
+            assert told.headers["Retry-After"] == "1"
+    monkeypatch.setattr("vending.api.xmlvend.vends.WAIT_SECONDS", 25.0)
+    assert (await acme.sell(meter, number=number)).status == 200
+
+
+async def test_tills_and_the_json_api_sell_over_one_counter(
+    acme: Till, meter: str, clock: SettableClock
+) -> None:
+    number = a_number()
+    sold = await acme.sell(meter, number=number)
+    vendor = Caller(acme.api, "acme", acme.key)
+    found = await vendor.get(f"/v1/sales/6001234500015:TILL-7:{STAMP}:{number}")
+    assert (found.json["token"], found.json["till"]) == (sold.token, "TILL-7")
+    clock.advance(seconds=40)
+    body = {"reference": "web-1", "meter": meter, "outlet": "web", "amount_minor": 50_000}
+    made = await vendor.post("/v1/sales", body, headers={"Prefer": "wait=25"})
+    reprinted = await acme.ask("reprintReq", of_meter(meter))
+    assert [one.text for one in reprinted.all("stsCipher")] == [made.json["token"], sold.token]
+
+
+async def test_a_till_may_be_called_anything(acme: Till, market: Market, meter: str) -> None:
+    strange = Till(acme.api, acme.key, terminal="Kiosk 7 / Ñandú, near the market")
+    number = a_number()
+    made = await strange.sell(meter, number=number)
+    assert made.status == 200, made.body
+    assert (await strange.advise("LastResp", number)).token == made.token
+    place = await market.app.fetchval("select short_code from payment")
+    assert re.fullmatch(r"6001234500015/Kiosk_7___[A-Za-z0-9._-]{1,22}", place)

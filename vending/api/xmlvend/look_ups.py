@@ -1,5 +1,7 @@
 """Look-ups: who may buy and within what limits, what a meter is, what a sum would buy."""
 
+import zlib
+
 from vending.api.v1.teller import Teller
 from vending.api.xmlvend import receipts, visit
 from vending.api.xmlvend.receipts import Bought
@@ -9,6 +11,7 @@ from vending.vendors import floats, statements
 from vending.xmlvend.answers import (
     CustomerAnswer,
     FoundCustomer,
+    LoginAnswer,
     MeterAnswer,
     StatementAnswer,
     StatementLine,
@@ -21,6 +24,7 @@ from vending.xmlvend.requests import (
     ConfirmMeter,
     CreditVend,
     CustomerIdentity,
+    Login,
     VendorStatement,
 )
 
@@ -28,6 +32,24 @@ TRIAL_NUMBER = "0"
 """The receipt number of what was not sold."""
 
 STATEMENT_LINES = 50
+
+_NUMBER_MAX = 2**31 - 1
+"""The largest number that a till can read as its user's or terminal's."""
+
+
+async def login(teller: Teller, asked: Visit, _request: Login) -> LoginAnswer:
+    """Tell a terminal what it can still sell for. There is no session: every message signs in."""
+    held = await floats.find(teller.reads, asked.vendor_id)
+    terminal = asked.sender.message_id.terminal.text
+    return LoginAnswer(
+        user=_number(asked.vendor_id),
+        terminal=_number(terminal),
+        terminal_name=terminal,
+        balance_minor=held.balance_minor,
+        minimum_minor=0,
+        maximum_minor=max(0, held.available_minor),
+        at=asked.now,
+    )
 
 
 async def confirm_customer(
@@ -105,3 +127,10 @@ async def statement(teller: Teller, asked: Visit, _request: VendorStatement) -> 
             for line in reversed(lines)
         ),
     )
+
+
+def _number(name: str) -> int:
+    """Return the number a name is, or one made of it, the same each time."""
+    if name.isascii() and name.isdigit() and int(name) <= _NUMBER_MAX:
+        return int(name)
+    return zlib.crc32(name.encode()) & _NUMBER_MAX

@@ -31,6 +31,7 @@ class Offer(Value, frozen=True, kw_only=True):
 TRIAL: Final = Offer(scope=Scope.METERS, handle=look_ups.trial)
 
 OFFERS: Final[dict[type[ask.Request], Offer]] = {
+    ask.Login: Offer(scope=Scope.ACCOUNT, handle=look_ups.login),
     ask.ConfirmCustomer: Offer(scope=Scope.METERS, handle=look_ups.confirm_customer),
     ask.ConfirmMeter: Offer(scope=Scope.METERS, handle=look_ups.confirm_meter),
     ask.CreditVend: Offer(
