@@ -66,7 +66,7 @@ async def running(
             started.set()
             try:
                 yield Running(
-                    url=f"http://{_authority(config.server.host, door.port)}",
+                    url=f"http://{listener.authority(config.server.host, door.port)}",
                     database=parts.base,
                     sequencer=parts.lanes.sequencer,
                     relay=parts.lanes.relay,
@@ -128,7 +128,3 @@ async def _opened(doors: Doors) -> Listener | Crew:
     if doors.config.server.workers:
         return await crew.start(doors)
     return await listener.listen(app.build(doors), doors.config.server)
-
-
-def _authority(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

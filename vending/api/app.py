@@ -32,15 +32,8 @@ def build(
     `chance` spreads the times at which refused callers are asked back; `seconds` is the steady
     clock by which callers are let in.
     """
-    app = web.Application(
-        client_max_size=doors.config.server.body_bytes_max,
-        middlewares=[admission.middleware(), problems.middleware()],
-    )
-    app[DOORS] = doors
-    chance = chance or random.Random(secrets.randbits(64))  # noqa: S311 -- jitter, not a secret
-    readers = doors.config.database.readers
-    gate = Admission(doors.sequencer, readers=readers, chance=chance, seconds=seconds)
-    app.cleanup_ctx.append(gate.watch)
+    chance = chance or _chance()
+    app, gate = _bare(doors, chance=chance, seconds=seconds)
     for plain in (callbacks, health):
         app.add_routes(plain.routes(doors))
     for shed in (reports, ussd):
@@ -56,6 +49,37 @@ def build(
             told=problems.told,
         )
     return app
+
+
+def build_sandbox(doors: Doors) -> web.Application:
+    """Return the application of a server that is a sandbox: probes, and the vendors' API.
+
+    Raises VendorsClosed without a secret, ConfigInvalid for a bad address list.
+    """
+    chance = _chance()
+    app, gate = _bare(doors, chance=chance, seconds=time.monotonic)
+    app.add_routes(health.routes(doors))
+    vendors.open_(app, doors, gate, chance=chance)
+    return app
+
+
+def _bare(
+    doors: Doors, *, chance: random.Random, seconds: Callable[[], float]
+) -> tuple[web.Application, Admission]:
+    """Return an application without routes, and its gate."""
+    app = web.Application(
+        client_max_size=doors.config.server.body_bytes_max,
+        middlewares=[admission.middleware(), problems.middleware()],
+    )
+    app[DOORS] = doors
+    readers = doors.config.database.readers
+    gate = Admission(doors.sequencer, readers=readers, chance=chance, seconds=seconds)
+    app.cleanup_ctx.append(gate.watch)
+    return app, gate
+
+
+def _chance() -> random.Random:
+    return random.Random(secrets.randbits(64))  # noqa: S311 -- jitter, not a secret
 
 
 def _by_framework(express: Express) -> Handler:

@@ -92,7 +92,8 @@ class Doors:
     `started` whether the door is open; all are asked anew for every health probe. `waits_because`
     is the code of what keeps a server that has just started from its database; None once it is
     there. `page` is the whole server's metrics. A front has `errands`, by
-    which the core carries out what vendors ask to be written.
+    which the core carries out what vendors ask to be written. A server that is a `sandbox` has
+    nothing behind its other doors.
     """
 
     config: Config
@@ -107,6 +108,7 @@ class Doors:
     waits_because: Callable[[], str | None] = lambda: None
     page: Callable[[], Awaitable[bytes]] = own_page
     errands: Callable[[Errand], Awaitable[Carried]] | None = None
+    sandbox: bool = False
 
 
 DOORS: web.AppKey[Doors] = web.AppKey("doors", Doors)

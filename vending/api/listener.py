@@ -258,6 +258,11 @@ async def listen(
     return Listener(runner, sock, settings)
 
 
+def authority(host: str, port: int) -> str:
+    """Return an address as it stands in a URL."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def framework(app: web.Application, settings: Server) -> web.AppRunner:
     """Return aiohttp as it is to read requests here; `setup` it for its `server`."""
     return web.AppRunner(

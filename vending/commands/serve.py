@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter, validators
 from msgspec.structs import replace
 
-from vending import collector, log, server
+from vending import collector, log, sandbox_server, server
 from vending.commands import surroundings
 from vending.commands.surroundings import ConfigFile
 from vending.config import Config
@@ -20,9 +20,17 @@ Workers = Annotated[
         validator=validators.Number(gte=0, lte=64),
     ),
 ]
+Sandbox = Annotated[
+    bool,
+    Parameter(
+        name="--sandbox",
+        negative="",
+        help="Be a sandbox: for vendors' test keys alone, without vending keys, tariffs or money.",
+    ),
+]
 
 
-def serve(*, config: ConfigFile = None, workers: Workers = None) -> None:
+def serve(*, config: ConfigFile = None, workers: Workers = None, sandbox: Sandbox = False) -> None:
     """Run the server in the foreground.
 
     SIGTERM or Ctrl-C drains: no new connections, work in hand is finished, then it ends. A second
@@ -31,11 +39,33 @@ def serve(*, config: ConfigFile = None, workers: Workers = None) -> None:
     settings = surroundings.settings(config)
     if workers is not None:
         settings = replace(settings, server=replace(settings.server, workers=workers))
-    surroundings.run(_serve(settings))
+    surroundings.run(_play(settings) if sandbox else _serve(settings))
 
 
 async def _serve(config: Config) -> None:
-    logger = log.get("serve")
+    logger, stop = log.get("serve"), _asked()
+
+    def on_line(line: str) -> None:
+        logger.info("postgresql says", line=line)
+
+    async with server.running(config, on_line=on_line) as running:
+        logger.info("listening", url=running.url)
+        collector.spare()
+        await _until(stop, running.opened)
+        logger.info("draining", seconds_max=config.server.drain_seconds)
+    logger.info("stopped")
+
+
+async def _play(config: Config) -> None:
+    logger, stop = log.get("serve"), _asked()
+    async with sandbox_server.running(config) as url:
+        logger.info("listening", url=url, sandbox=True)
+        await stop.wait()
+    logger.info("stopped")
+
+
+def _asked() -> asyncio.Event:
+    """Return what is set when somebody asks for the end; asked twice, the work is cancelled."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     this = asyncio.current_task()
@@ -47,16 +77,7 @@ async def _serve(config: Config) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, asked)
-
-    def on_line(line: str) -> None:
-        logger.info("postgresql says", line=line)
-
-    async with server.running(config, on_line=on_line) as running:
-        logger.info("listening", url=running.url)
-        collector.spare()
-        await _until(stop, running.opened)
-        logger.info("draining", seconds_max=config.server.drain_seconds)
-    logger.info("stopped")
+    return stop
 
 
 async def _until(stop: asyncio.Event, opened: "asyncio.Task[None]") -> None:

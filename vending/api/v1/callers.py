@@ -58,6 +58,15 @@ class SandboxOnly(Rejected):
     code = "sandbox_only"
 
 
+class SandboxServer(Rejected):
+    """This server is a sandbox and knows no live credentials.
+
+    Use a test key here, and the live one where the utility sells.
+    """
+
+    code = "sandbox_server"
+
+
 class Callers:
     """Tells who makes a request."""
 

@@ -16,7 +16,7 @@ from vending.api.calls import Reply
 from vending.api.problems import InternalFault, MoneyState
 from vending.api.v1 import callers
 from vending.api.v1.asked import ContentTypeWrong, RequestInvalid
-from vending.api.v1.callers import CredentialMissing, SandboxOnly
+from vending.api.v1.callers import CredentialMissing, SandboxOnly, SandboxServer
 from vending.api.v1.operation import Operation
 from vending.api.v1.pages import CursorMalformed, Page
 from vending.api.v1.quotas import QuotaExceeded
@@ -39,6 +39,7 @@ TRACE: Final = "Trace-Id"
 ALWAYS: Final[tuple[type[VendingError], ...]] = (
     CredentialMissing, CredentialRefused, CredentialRevoked, CredentialExpired,
     AccessTokenInvalid, AccessTokenExpired, CertificateMissing, ScopeMissing, SandboxOnly,
+    SandboxServer,
     SignatureMissing, SignatureRefused, SignatureRepeated, AddressForbidden, VendorSuspended,
     QuotaExceeded, RequestInvalid,
     RegisterStale, admission.Overloaded, DatabaseUnavailable, InternalFault,

@@ -26,7 +26,7 @@ from vending.api.v1 import asked as reading
 from vending.api.v1 import errands, signatures
 from vending.api.v1 import problems as refusals
 from vending.api.v1.asked import Asked, ContentTypeWrong, RequestInvalid
-from vending.api.v1.callers import Callers, SandboxOnly
+from vending.api.v1.callers import Callers, SandboxOnly, SandboxServer
 from vending.api.v1.errand import Carried
 from vending.api.v1.operation import Operation
 from vending.api.v1.quotas import Headers, Quotas
@@ -106,7 +106,7 @@ class Reception:
                     self.quotas.take(caller.quota, now=now)
                 finally:
                     limits = self.quotas.headers(caller.quota, now=now)
-                _require(caller, operation)
+                self._require(caller, operation)
                 with self._admitted(operation, caller):
                     done = await self._carried(operation, caller, request)
             except web.HTTPException:
@@ -125,6 +125,14 @@ class Reception:
             )
 
         return handle
+
+    def _require(self, caller: Caller, operation: Operation) -> None:
+        """Raise ScopeMissing, or what keeps the live world and the sandbox apart."""
+        caller.require(operation.scope)
+        if caller.sandbox and not operation.sandbox:
+            raise SandboxOnly
+        if self._doors.sandbox and not caller.sandbox:
+            raise SandboxServer
 
     def _admitted(self, operation: Operation, caller: Caller) -> AbstractContextManager[None]:
         """Let a request in, or raise Overloaded or ShareExceeded."""
@@ -184,12 +192,6 @@ class Reception:
             self._doors.readers, request, raw, client=client, public_url=settings.public_url,
             now=now,
         )  # fmt: skip
-
-
-def _require(caller: Caller, operation: Operation) -> None:
-    caller.require(operation.scope)
-    if caller.sandbox and not operation.sandbox:
-        raise SandboxOnly
 
 
 def _hung_up(request: web.Request) -> web.Response:

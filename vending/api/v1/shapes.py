@@ -6,7 +6,7 @@ from http import HTTPStatus as H
 from typing import Final
 
 from vending.api.v1.asked import ContentTypeWrong
-from vending.api.v1.callers import CredentialMissing, SandboxOnly
+from vending.api.v1.callers import CredentialMissing, SandboxOnly, SandboxServer
 from vending.api.v1.quotas import QuotaExceeded
 from vending.api.v1.signatures import SignatureMissing, SignatureRefused, SignatureRepeated
 from vending.claims import PriceChanged
@@ -90,6 +90,7 @@ SHAPES: Final[dict[type[VendingError], Shape]] = {
     CertificateMissing: Shape(H.UNAUTHORIZED),
     ScopeMissing: Shape(H.FORBIDDEN),
     SandboxOnly: Shape(H.FORBIDDEN),
+    SandboxServer: Shape(H.FORBIDDEN),
     AddressForbidden: Shape(H.FORBIDDEN),
     VendorSuspended: Shape(H.FORBIDDEN),
     SignatureMissing: Shape(H.UNAUTHORIZED),
