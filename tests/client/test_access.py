@@ -36,6 +36,18 @@ async def machine(
 
 
 @pytest.fixture
+async def tester(
+    office: Connection, seals: Seals, clock: SettableClock, acme_key: Issued
+) -> ApiKey:
+    """Give acme's developer a key for the sandbox."""
+    assert acme_key.credential.vendor_id == "acme"
+    issued = await credentials.issue_key(
+        office, "acme", Grant(sandbox=True), seals=seals, who="Jane", now=clock()
+    )
+    return ApiKey(issued.secret)
+
+
+@pytest.fixture
 async def tokens(machine: ClientSecret, connect: Connect, path: Between) -> Any:
     return connect(path.url, machine)
 
@@ -128,6 +140,19 @@ async def test_a_quota_is_waited_for_as_long_as_the_server_says(
     assert (busy.value.code, busy.value.status) == ("quota_exceeded", 429)
     assert rested
     assert min(rested) >= 1
+
+
+async def test_a_test_key_sells_in_the_sandbox_by_the_same_calls(
+    tester: ApiKey, path: Between, connect: Connect, market: Market
+) -> None:
+    developer = connect(path.url, tester)
+    path.trouble.append(Loss.ANSWER)
+    sale = await developer.sell("S1", meter="01000000008", amount_minor=PRICE)
+    assert sale.sandbox
+    with pytest.raises(Refused) as blocked:
+        await developer.sell("S2", meter="01000000016", amount_minor=PRICE)
+    assert blocked.value.code == "meter_blocked"
+    assert await market.tokens() == 0
 
 
 def test_secrets_are_in_no_repr() -> None:

@@ -30,7 +30,7 @@ from vending.ledger.journal import trial_balance
 from vending.numbering import Numbers
 from vending.postgres.pool import Connection
 from vending.vendors import accounts, credentials, floats
-from vending.vendors.credentials import Grant
+from vending.vendors.credentials import Grant, Issued
 from vending.vendors.seals import Seals
 
 SERVER: Mapping[str, str] = {**PASSPHRASE, "STIMA_VENDORS__SECRET": SECRET}
@@ -78,17 +78,7 @@ async def test_each_reference_is_one_token_whatever_happens(
     database: Database, office: Connection, seals: Seals, tmp_path: Path, workers: str
 ) -> None:
     chance = random.Random(20261122)
-    now = SettableClock(system_clock())
-    numbers = Numbers(now, node=200)
-    keys = {}
-    for vendor_id in VENDORS:
-        await accounts.add(office, vendor_id, name=vendor_id, who="Jane", now=now())
-        keys[vendor_id] = await credentials.issue_key(
-            office, vendor_id, Grant(), seals=seals, who="Jane", now=now()
-        )
-        await a_deposit(
-            office, vendor_id, next_number=numbers.next, clock=now, amount_minor=2 * DEPOSIT
-        )
+    keys = await _taken_on(office, seals)
     settings = settings_file(tmp_path, database=on(database))
     await seal_key(settings)
     await load_tariff(settings)
@@ -141,6 +131,22 @@ async def test_each_reference_is_one_token_whatever_happens(
         assert (await trial_balance(office))[f"float:{vendor_id}"] == -held.balance_minor
     code, told = await ran("audit", "--config", settings, "--older-than", "0", environment=SERVER)
     assert code == 0, told
+
+
+async def _taken_on(office: Connection, seals: Seals) -> dict[str, Issued]:
+    """Take both vendors on, with a key each and more than enough money."""
+    now = SettableClock(system_clock())
+    numbers = Numbers(now, node=200)
+    keys = {}
+    for vendor_id in VENDORS:
+        await accounts.add(office, vendor_id, name=vendor_id, who="Jane", now=now())
+        keys[vendor_id] = await credentials.issue_key(
+            office, vendor_id, Grant(), seals=seals, who="Jane", now=now()
+        )
+        await a_deposit(
+            office, vendor_id, next_number=numbers.next, clock=now, amount_minor=2 * DEPOSIT
+        )
+    return keys
 
 
 async def _agrees(client: AsyncClient, tokens: dict[str, str]) -> None:
