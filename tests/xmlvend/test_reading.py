@@ -237,7 +237,7 @@ def test_an_old_tills_declared_encoding_is_read(declared: str) -> None:
 
 
 def test_a_gzipped_body_is_read_announced_or_not() -> None:
-    body = gzip.compress(REQUESTS["credit_vend.strict"])
+    body = gzip.compress(REQUESTS["credit_vend.strict"], mtime=0)
     assert read_request(body, currency=SHILLINGS).request == MEANT["credit_vend.strict"]
 
 
