@@ -15,7 +15,8 @@ import asyncpg
 import pytest
 
 from tests.processes import family, tell_family
-from vending.postgres import postmaster
+from vending.postgres import cluster, postmaster
+from vending.postgres.cluster import PostgresDidNotStart
 from vending.postgres.embedded import EmbeddedSettings, application_dsn, running
 
 ROOT = Path(__file__).parents[2]
@@ -252,6 +253,31 @@ async def test_a_socket_that_a_killed_postgresql_still_holds_is_waited_for(
         leaving.kill()
         leaving.wait()
     assert any('.lock" already exists' in line for line in lines)
+
+
+async def test_a_socket_that_is_another_s_for_good_is_not_waited_for_for_ever(
+    settings: EmbeddedSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(settings):
+        claim = (settings.data_dir / "postmaster.pid").read_text().splitlines()
+        owner = settings.data_dir.stat()
+    monkeypatch.setattr(cluster, "LAUNCHES_MAX", 3)
+    another = subprocess.Popen(
+        ["/bin/sleep", "100"],
+        user=owner.st_uid if os.geteuid() == 0 else None,
+    )
+    lock = Path(claim[4]) / ".s.PGSQL.5432.lock"
+    lock.write_text("\n".join([str(another.pid), *claim[1:5]]) + "\n")
+    os.chown(lock, owner.st_uid, owner.st_gid)
+    lines: list[str] = []
+    try:
+        with pytest.raises(PostgresDidNotStart, match="already exists"):
+            async with running(settings, on_line=lines.append):
+                pass
+    finally:
+        another.kill()
+        another.wait()
+    assert sum('.lock" already exists' in line for line in lines) == 3
 
 
 async def test_a_pid_file_of_a_dead_process_is_no_hindrance(settings: EmbeddedSettings) -> None:

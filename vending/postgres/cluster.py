@@ -34,6 +34,10 @@ LOG_BYTES_MAX = 10_000_000
 FREE_BYTES_MIN = 1_000_000
 """With less PostgreSQL cannot even write why it fails, when its log is on the same disk."""
 
+LAUNCHES_MAX = 500
+"""Tries to start beside what a killed PostgreSQL has left. Each takes a tenth of a second: a minute
+for a disk that is slow to let it go, and no more for a socket that is another's for good."""
+
 _POLL_SECONDS = 0.02
 _LOG_LINES_TOLD = 12
 _PR_SET_PDEATHSIG = 1
@@ -133,13 +137,15 @@ class Cluster:
         if not made(site.data_dir):
             await asyncio.to_thread(_make, site)
         _check_version(site)
+        launches = 0
         try:
             async with asyncio.timeout(seconds_max):
                 while True:
                     if postmaster.running(site.data_dir):
                         found = await self._settled()
                     else:
-                        found = await self._launched()
+                        launches += 1
+                        found = await self._launched(last=launches >= LAUNCHES_MAX)
                     if found is not None:
                         return found
                     await asyncio.sleep(_POLL_SECONDS)
@@ -156,8 +162,11 @@ class Cluster:
                 return found
             await asyncio.sleep(_POLL_SECONDS)
 
-    async def _launched(self) -> Postmaster | None:
-        """Start a child and wait until it is ready; None when it should be tried again."""
+    async def _launched(self, *, last: bool) -> Postmaster | None:
+        """Start a child and wait until it is ready; None when it should be tried again.
+
+        The `last` try is not tried again.
+        """
         if postmaster.forget_stranger(self._site.data_dir):
             self._say("removed a stale postmaster.pid whose number now belongs to another program")
         log = _open_log(self._site)
@@ -172,7 +181,7 @@ class Cluster:
                 return found
             await asyncio.sleep(_POLL_SECONDS)
         words = _last_words(self._site.log, self._pass_on(said))
-        if any(one in words for one in _TRY_AGAIN):
+        if not last and any(one in words for one in _TRY_AGAIN):
             self._child = None  # what runs next may be another's
             return None
         if _says_full(words) or shutil.disk_usage(self._site.data_dir).free < FREE_BYTES_MIN:
