@@ -6,6 +6,7 @@ import pytest
 
 from tests.api.v1.conftest import Caller, a_deposit
 from tests.conftest import SettableClock
+from vending.api.v1 import account, pages
 from vending.numbering import Numbers
 from vending.postgres.pool import Connection
 from vending.vendors import commission, deposits, floats
@@ -127,6 +128,66 @@ async def test_a_statement_goes_on_another_day_where_it_ended(
     assert [(one["amount_minor"], one["settled"]) for one in second["lines"]] == [(2, True)]
     third = (await acme.get(f"/v1/statement?cursor={second['next']}")).json
     assert third == {"lines": [], "next": second["next"], "more": False}
+
+
+async def test_a_statement_goes_on_to_the_newest_line_and_another_day_from_the_settled_one(
+    acme: Caller, office: Connection, numbers: Numbers, clock: SettableClock
+) -> None:
+    async def read(cursor: str, *, rest: int = 0) -> tuple[list[tuple[int, bool]], str, int]:
+        lines, asked, more = [], 0, True
+        while more:
+            page = (await acme.get(f"/v1/statement?limit=2{cursor}")).json
+            lines += [(one["amount_minor"], one["settled"]) for one in page["lines"]]
+            cursor, more, asked = f"&cursor={page['next']}", page["more"], asked + 1
+            # A reader who takes its time: what was not settled on one page is not on the next.
+            clock.advance(seconds=rest)
+        return lines, cursor, asked
+
+    async def pay(*amounts: int) -> None:
+        for amount in amounts:
+            await a_deposit(
+                office, "acme", next_number=numbers.next, clock=clock, amount_minor=amount
+            )
+            clock.advance(seconds=1)
+
+    await pay(1)
+    clock.advance(minutes=10)
+    await pay(2, 3, 4, 5, 6, 7)
+    lines, end, asked = await read("", rest=50)
+    assert lines == [(1, True), *((amount, False) for amount in range(2, 8))]
+    assert asked == 4
+    clock.advance(minutes=10)
+    await pay(8)
+    lines, end, _ = await read(end)
+    assert lines == [*((amount, True) for amount in range(2, 8)), (8, False)]
+    clock.advance(minutes=10)
+    lines, end, _ = await read(end)
+    assert lines == [(8, True)]
+    assert (await read(end))[0] == []
+
+
+async def test_a_statement_that_has_nothing_settled_is_read_to_its_end(
+    acme: Caller, office: Connection, numbers: Numbers, clock: SettableClock
+) -> None:
+    for amount in (1, 2, 3):
+        await a_deposit(office, "acme", next_number=numbers.next, clock=clock, amount_minor=amount)
+    first = (await acme.get("/v1/statement?limit=2")).json
+    assert (len(first["lines"]), first["more"]) == (2, True)
+    second = (await acme.get(f"/v1/statement?limit=2&cursor={first['next']}")).json
+    assert [one["amount_minor"] for one in second["lines"]] == [3]
+    assert (second["next"], second["more"]) == (None, False)
+
+
+async def test_a_cursor_that_goes_back_is_a_statement_s_and_goes_back(acme: Caller) -> None:
+    for path, cursor in (
+        ("/v1/deposits", pages.cursor("deposits", 5, back=3)),
+        ("/v1/statement", pages.cursor(account.STATEMENT, 3, back=5)),
+        ("/v1/statement", pages.cursor(account.STATEMENT, 2**64)),
+    ):
+        reply = await acme.get(f"{path}?cursor={cursor}")
+        assert (reply.status, reply.json["code"]) == (400, "cursor_malformed")
+    far = pages.cursor(account.STATEMENT, 2**63 - 1, back=2**63 - 1)
+    assert (await acme.get(f"/v1/statement?cursor={far}")).status == 200
 
 
 async def test_a_statement_of_a_time_holds_what_came_in_then(

@@ -48,7 +48,10 @@ class StatementLine(msgspec.Struct, frozen=True, kw_only=True):
     meter: Annotated[str, Meta(description="Empty for a deposit.")]
     settled: Annotated[
         bool,
-        Meta(description="False in the first two minutes, when a line may still come before it."),
+        Meta(
+            description="False in the first two minutes, when a line may still come before it: it "
+            "comes again when the statement is read on another day."
+        ),
     ]
 
 
@@ -58,7 +61,10 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     lines: list[StatementLine]
     next: Annotated[
         str | None,
-        Meta(description="Where to go on, now or another day; behind the last settled line."),
+        Meta(
+            description="Where to go on. With `more`, behind the last line; at the end, behind the "
+            "last settled line, to be kept for another day."
+        ),
     ]
     more: Annotated[bool, Meta(description="Whether there is more at once.")]
 
@@ -79,26 +85,32 @@ async def read_float(teller: Teller, asked: Asked[None, None]) -> Answer:
 async def read_statement(teller: Teller, asked: Asked[None, StatementPage]) -> Answer:
     """Answer a page of the caller's statement, oldest line first.
 
-    The cursor never passes a line that is not settled, so whoever goes on from it misses none.
+    Behind the last settled line a reading goes on to the newest one, and remembers the settled one:
+    whoever goes on another day from where it ended misses none, and gets the unsettled ones again.
     """
     page = asked.query
-    after = pages.place(STATEMENT, page.cursor, beginning=0)
+    after, back = pages.places(STATEMENT, page.cursor, beginning=0)
     if page.since is not None:
         after = max(after, first_at(instant("since", page.since)) - 1)
+    after = max(0, after)
     before = NEWEST
     if page.until is not None:
         before = max(0, first_at(instant("until", page.until)))
     lines = await statements.lines(
-        teller.reads, asked.caller.vendor_id, after=max(0, after), before=before, most=page.limit
+        teller.reads, asked.caller.vendor_id, after=after, before=before, most=page.limit
     )
-    edge = statements.settled(asked.now)
-    settled = [line.document_id for line in lines if line.document_id < edge]
-    full = len({line.document_id for line in lines}) >= page.limit
-    body = Statement(
-        lines=[_line(line, edge=edge) for line in lines],
-        next=pages.cursor(STATEMENT, settled[-1]) if settled else page.cursor or None,
-        more=full and len(settled) == len(lines),
-    )
+    # Nothing is settled behind a line that was not when it was read: one may have come before it.
+    edge = statements.settled(asked.now) if back is None else 0
+    settled = max((line.document_id for line in lines if line.document_id < edge), default=None)
+    if settled is not None:
+        back = settled
+    elif back is None:
+        back = after
+    more = len({line.document_id for line in lines}) >= page.limit
+    following = pages.cursor(STATEMENT, back) if back else None
+    if more and lines[-1].document_id != back:
+        following = pages.cursor(STATEMENT, lines[-1].document_id, back=back)
+    body = Statement(lines=[_line(line, edge=edge) for line in lines], next=following, more=more)
     return Answer(status=200, body=body)
 
 

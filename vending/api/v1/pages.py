@@ -20,9 +20,9 @@ from vending.errors import Rejected
 LIMIT_MAX: Final = 200
 LIMIT: Final = 50
 
-CURSOR_LETTERS_MAX: Final = 64
+CURSOR_LETTERS_MAX: Final = 80
 
-_WRITTEN = re.compile(rb"([a-z]+):([0-9]{1,19})")
+_WRITTEN = re.compile(rb"([a-z]+):([0-9]{1,19})(?::([0-9]{1,19}))?")
 
 Row = TypeVar("Row")
 
@@ -45,24 +45,42 @@ class Page(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ] = ""
 
 
-def cursor(of: str, number: int) -> str:
-    """Return the cursor behind a row of a list; `of` is the list's name, small letters."""
-    return base64.urlsafe_b64encode(f"{of}:{number}".encode()).decode().rstrip("=")
+def cursor(of: str, number: int, *, back: int | None = None) -> str:
+    """Return the cursor behind a row of a list; `of` is the list's name, small letters.
+
+    `back` is where to read from again once this reading is at its end; see `places`.
+    """
+    written = f"{of}:{number}" if back is None else f"{of}:{number}:{back}"
+    return base64.urlsafe_b64encode(written.encode()).decode().rstrip("=")
 
 
 def place(of: str, text: str, *, beginning: int) -> int:
     """Return the number a list goes on behind. Raises CursorMalformed."""
+    number, back = places(of, text, beginning=beginning)
+    if back is not None:
+        raise CursorMalformed
+    return number
+
+
+def places(of: str, text: str, *, beginning: int) -> tuple[int, int | None]:
+    """Return the number a list goes on behind, and the one to go back to, if there is one.
+
+    Raises CursorMalformed.
+    """
     if not text:
-        return beginning
+        return beginning, None
     try:
         padded = text.encode("ascii") + b"=" * (-len(text) % 4)
         written = base64.b64decode(padded, altchars=b"-_", validate=True)
     except (ValueError, binascii.Error):
         raise CursorMalformed from None
     found = _WRITTEN.fullmatch(written)
-    if found is None or found[1].decode() != of or int(found[2]) > NUMBER_MAX:
+    if found is None or found[1].decode() != of:
         raise CursorMalformed
-    return int(found[2])
+    number, back = int(found[2]), None if found[3] is None else int(found[3])
+    if number > NUMBER_MAX or (back is not None and back > number):
+        raise CursorMalformed
+    return number, back
 
 
 def cut(
