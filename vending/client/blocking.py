@@ -155,7 +155,7 @@ class Client:
         cursor: str | None = None,
         limit: int = PAGE,
     ) -> Statement:
-        """Return one page; keep its `next`, and go on from it another day without a gap."""
+        """Return one page; the last one's `next` goes on another day without a gap."""
         asked = calls.read_statement(since=since, until=until, cursor=cursor, limit=limit)
         return self._do(asked)
 

@@ -146,7 +146,7 @@ class StatementLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Statement(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of a statement (Statement): keep `next` and go on from it another day."""
+    """A page of a statement (Statement): keep the last one's `next` for another day."""
 
     lines: list[StatementLine]
     next: str | None
