@@ -21,7 +21,7 @@ _CREDENTIAL = re.compile(
 )
 _SECRET_NAMES = frozenset(
     {"token", "digits", "key", "api_key", "secret", "passphrase", "password", "authorization",
-     "msisdn", "phone", "payer", "recipient", "body", "raw", "dsn"}
+     "msisdn", "phone", "customer_name", "payer", "recipient", "body", "raw", "dsn"}
 )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from tests.meters.files import a_row, line, write
 from vending.meters import directory, imports, staging
 from vending.meters.imports import ImportInterrupted, ImportResult, Progress
 from vending.meters.meter import Meter, MeterState
-from vending.meters.meter_rows import COLUMNS, MeterFileRefused
+from vending.meters.meter_rows import COLUMNS, OPTIONAL_COLUMNS, MeterFileRefused
 from vending.postgres.pool import Connection, DatabaseUnavailable
 
 NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
@@ -105,6 +105,37 @@ async def test_a_later_file_updates_the_record_and_leaves_the_state(
     assert await db.fetch(STATES) == states
     updated = "select count(*) from meter where updated_at = $1"
     assert [await db.fetchval(updated, at) for at in (NOW, LATER)] == [1, 1]
+
+
+CUSTOMERS = "select customer_name, free_month_wh from meter order by meter_number"
+
+
+async def test_a_file_may_have_names_and_entitlements_and_one_without_leaves_them(
+    database: Database, db: Connection, tmp_path: Path
+) -> None:
+    plain, path = line(meter_number=a_meter_number(1)), tmp_path / "m.csv"
+    other = line(meter_number=a_meter_number(2))
+
+    async def told(name: str, free: str) -> tuple[tuple[int, int, int, int], list[object]]:
+        rows = [f"{plain},{name},{free}", f"{other},,"]
+        write(path, rows, columns=[*COLUMNS, *OPTIONAL_COLUMNS])
+        done = counts(await brought_in(database, path))
+        return done, [tuple(row) for row in await db.fetch(CUSTOMERS)]
+
+    assert await told("Jane Wanjiku", "50000") == (
+        (2, 0, 0, 0),
+        [("Jane Wanjiku", 50_000), ("", 0)],
+    )
+    write(path, [plain, other])
+    assert counts(await brought_in(database, path)) == (0, 0, 2, 0)
+    assert await told("Jane Wanjiku", "50000") == (
+        (0, 0, 2, 0),
+        [("Jane Wanjiku", 50_000), ("", 0)],
+    )
+    assert await told("Ng'ang'a", "") == ((0, 1, 1, 0), [("Ng'ang'a", 0), ("", 0)])
+    write(path, [f"{plain},Jane"], columns=[*COLUMNS, "customer_name"])
+    assert counts(await brought_in(database, path)) == (0, 1, 0, 0)
+    assert [tuple(row) for row in await db.fetch(CUSTOMERS)] == [("Jane", 0), ("", 0)]
 
 
 @pytest.mark.parametrize(

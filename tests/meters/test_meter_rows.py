@@ -14,6 +14,7 @@ from vending.meters.meter import meter_pan
 from vending.meters.meter_rows import (
     COLUMNS,
     LINE_BYTES_MAX,
+    OPTIONAL_COLUMNS,
     Checked,
     MeterFileRefused,
     Reason,
@@ -106,11 +107,45 @@ def test_a_line_that_is_no_row_is_rejected_alone(text: str | bytes, reason: Reas
     assert [row["line"] for row in stored(result)] == ["2", "4"]
 
 
+WITH_OPTIONAL = f"{HEADER.decode()},{','.join(OPTIONAL_COLUMNS)}".encode()
+
+FAULTS_OF_OPTIONAL = [
+    ({"customer_name": "J" * 65}, Reason.CUSTOMER_NAME_MALFORMED),
+    ({"customer_name": "Jane\\Wanjiku"}, Reason.CUSTOMER_NAME_MALFORMED),
+    ({"free_month_wh": "50"}, Reason.FREE_MONTH_MALFORMED),
+    ({"free_month_wh": "-100"}, Reason.FREE_MONTH_MALFORMED),
+    ({"free_month_wh": "10000000"}, Reason.FREE_MONTH_MALFORMED),
+]
+
+
+def with_optional(name: str = "Jane Wanjiku", free: str = "50000") -> str:
+    return f"{line()},{name},{free}"
+
+
+@pytest.mark.parametrize(("values", "reason"), FAULTS_OF_OPTIONAL)
+def test_a_faulty_name_or_entitlement_rejects_its_row_alone(
+    values: dict[str, str], reason: Reason
+) -> None:
+    given = {"customer_name": "", "free_month_wh": ""} | values
+    bad = ",".join([line(), *given.values()])
+    result = checked(with_optional(), bad, with_optional("", ""), header=WITH_OPTIONAL)
+    assert (result.rows, result.rejects) == (2, [(3, reason)])
+
+
+def test_a_name_and_an_entitlement_go_through_as_they_are() -> None:
+    for name, free in (("Jane Wanjiku", "50000"), ("", ""), ("Ng'ang'a & Sons", "0")):
+        result = checked(with_optional(name, free), header=WITH_OPTIONAL)
+        assert result.rejects == []
+        assert result.copy_data.decode().rstrip("\n").split("\t")[-2:] == [name, free]
+
+
 def test_every_reason_found_on_reading_is_tested_here() -> None:
     by_line = {Reason.COLUMN_COUNT, Reason.QUOTES_UNBALANCED, Reason.BAD_ENCODING}
     by_line |= {Reason.LINE_TOO_LONG}
     when_merging = {Reason.DUPLICATE_IN_FILE, Reason.KEY_DATA_DIFFERS}
-    assert {reason for _, reason in FAULTS} | by_line | when_merging == set(Reason)
+    assert {reason for _, reason in FAULTS + FAULTS_OF_OPTIONAL} | by_line | when_merging == set(
+        Reason
+    )
 
 
 @pytest.mark.parametrize(
@@ -248,7 +283,7 @@ def _guide() -> str:
     return page.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", [*COLUMNS, *Reason])
+@pytest.mark.parametrize("name", [*COLUMNS, *OPTIONAL_COLUMNS, *Reason])
 def test_the_guide_explains_every_column_and_every_reason(name: str) -> None:
     assert f"\n| `{name}` |" in _guide()
 

@@ -527,6 +527,17 @@ async def test_a_look_up_tells_why_a_meter_cannot_buy_and_what_it_owes(shop: Sho
         await shop.counter.look_up(a_meter_number(98_765_433))
 
 
+async def test_a_look_up_masks_the_name_and_tells_the_free_units_due(shop: Shop) -> None:
+    meter = await shop.meter()
+    before = await shop.counter.look_up(meter)
+    assert (before.name, before.free_wh) == (None, None)
+    await shop.market.yard.db.execute(
+        "update meter set customer_name = 'Jane  Wanjiku', free_month_wh = 50000"
+    )
+    seen = await shop.counter.look_up(meter)
+    assert (seen.name, seen.free_wh) == ("J*** W******", 50_000)
+
+
 async def test_a_meter_without_a_tariff_is_seen_without_prices(shop: Shop) -> None:
     meter = await shop.meter()
     await shop.market.yard.db.execute("update meter set tariff = 'XX'")

@@ -23,7 +23,8 @@ from vending.clock import system_clock
 from vending.commands import surroundings
 from vending.commands.surroundings import ConfigFile, console
 from vending.config import Config
-from vending.meters import directory, imports
+from vending.meters import customer, directory, imports
+from vending.meters.customer import Customer
 from vending.meters.imports import ImportResult, Progress
 from vending.meters.meter import Meter, MeterState, MeterUnknown, meter_pan, parse_meter_number
 from vending.quantities import energy_text, money_text
@@ -75,9 +76,9 @@ def show(meter: str, *, config: ConfigFile = None) -> None:
 
     """
     number = parse_meter_number(meter)
-    record, state, owed_minor = surroundings.run(_found(surroundings.settings(config), number))
+    found = surroundings.run(_found(surroundings.settings(config), number))
     table = Table(show_header=False)
-    for name, value in _facts(record, state, owed_minor).items():
+    for name, value in _facts(*found).items():
         table.add_row(name, value)
     console.print(table)
 
@@ -124,13 +125,14 @@ async def _imported(read: Config, file: Path) -> ImportResult:
             )
 
 
-async def _found(read: Config, number: str) -> tuple[Meter, MeterState, int]:
+async def _found(read: Config, number: str) -> tuple[Meter, MeterState, Customer, int]:
     async with surroundings.connected(read) as db:
         found = await directory.find_with_state(db, [number])
         if number not in found:
             raise MeterUnknown(meter_number=number)
         owed = (await directory.debts(db, [number])).get(number, ())
-        return *found[number], sum(debt.balance_minor for debt in owed)
+        whose = await customer.find(db, number)
+        return *found[number], whose, sum(debt.balance_minor for debt in owed)
 
 
 async def _blocked(read: Config, number: str, *, blocks: bool) -> None:
@@ -179,10 +181,12 @@ def _tell(result: ImportResult, *, rows: int, seconds: float, per_second: int) -
         console.print(f"rejected rows and why: {result.rejects_path}", soft_wrap=True)
 
 
-def _facts(meter: Meter, state: MeterState, owed_minor: int) -> dict[str, str]:
+def _facts(meter: Meter, state: MeterState, whose: Customer, owed_minor: int) -> dict[str, str]:
     return {
         "meter number": meter.meter_number,
         "meter PAN": meter_pan(meter.meter_number),
+        "customer": whose.masked or "not known",
+        "free each month": f"{energy_text(whose.free_month_wh)} kWh",
         "status": meter.status,
         "supply group": f"{meter.sgc}, key revision {meter.krn}, key type {meter.key_type}",
         "tariff index": f"{meter.ti:02d}",

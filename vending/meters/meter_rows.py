@@ -26,6 +26,9 @@ COLUMNS = (
 )  # fmt: skip
 """Every column a file must have, in any order; phones are separated by semicolons."""
 
+OPTIONAL_COLUMNS = ("customer_name", "free_month_wh")
+"""Columns a file may have. One that is not there leaves what is stored as it is."""
+
 PASSED_OVER = frozenset({"line", "reason"})
 """Columns of a rejects file that are not read, so that it can be mended and imported again."""
 
@@ -65,6 +68,8 @@ class Reason(StrEnum):
     PHONES_TOO_MANY = "phones_too_many"
     LANGUAGE_UNKNOWN = "language_unknown"
     REGION_MALFORMED = "region_malformed"
+    CUSTOMER_NAME_MALFORMED = "customer_name_malformed"
+    FREE_MONTH_MALFORMED = "free_month_malformed"
     DUPLICATE_IN_FILE = "duplicate_in_file"
     KEY_DATA_DIFFERS = "key_data_differs"
 
@@ -96,6 +101,8 @@ _FORMS: dict[str, tuple[re.Pattern[str], Reason]] = {
     "status": (re.compile(r"active|blocked|removed"), Reason.STATUS_UNKNOWN),
     "language": (re.compile(r"en|sw"), Reason.LANGUAGE_UNKNOWN),
     "region": (re.compile(rf"(?:{_NAME.pattern})?"), Reason.REGION_MALFORMED),
+    "customer_name": (re.compile(rf"(?:{_NAME.pattern})?"), Reason.CUSTOMER_NAME_MALFORMED),
+    "free_month_wh": (re.compile(r"0|[1-9][0-9]{0,4}00|"), Reason.FREE_MONTH_MALFORMED),
 }
 """The stored form of every column but the number and the phones."""
 
@@ -139,8 +146,8 @@ def read_header(line: bytes) -> Header:
     names = tuple(name.strip().lower() for name in fields)
     if missing := [name for name in COLUMNS if name not in names]:
         raise MeterFileRefused(reason="column_missing", columns=" ".join(missing))
-    if unknown := [name for name in names if name not in COLUMNS and name not in PASSED_OVER]:
-        raise MeterFileRefused(reason="column_unknown", columns=" ".join(unknown))
+    if unknown := set(names).difference(COLUMNS, OPTIONAL_COLUMNS, PASSED_OVER):
+        raise MeterFileRefused(reason="column_unknown", columns=" ".join(sorted(unknown)))
     if len(set(names)) < len(names):
         raise MeterFileRefused(reason="column_twice")
     return Header(names)
@@ -282,7 +289,7 @@ class RowChecker:
     def _picked(self, rows: list[list[str]]) -> list[Sequence[str]]:
         """Return rows without the columns that are passed over."""
         names = self.header.names
-        if len(names) == len(COLUMNS):
+        if PASSED_OVER.isdisjoint(names):
             return list(rows)
         pick = itemgetter(*(names.index(name) for name in self.header.staged))
         return [pick(row) for row in rows]

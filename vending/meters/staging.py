@@ -47,7 +47,8 @@ set work_mem = '64MB';
 set maintenance_work_mem = '256MB'
 """
 
-# ROWS and REJECTS stand for the run's own tables, which a parameter cannot name.
+# ROWS and REJECTS stand for the run's own tables, which a parameter cannot name. What a file may
+# have or not is written at the marks with a plus, and nothing where it has not.
 _MAKE_REJECTS = "create unlogged table REJECTS (line bigint not null, reason text not null)"
 
 _MAKE_ROWS = """
@@ -66,7 +67,7 @@ create unlogged table ROWS (
     status          text     not null,
     phones          text     not null,
     language        text     not null,
-    region          text     not null
+    region          text     not null/*+type*/
 )
 """
 
@@ -115,12 +116,12 @@ _CHANGE = """
 update meter m
    set tct = r.tct, tariff = r.tariff, tariff_category = r.tariff_category, status = r.status,
        phones = string_to_array(r.phones, ';'), language = r.language, region = r.region,
-       updated_at = $3
+       updated_at = $3/*+set*/
   from ROWS r
  where r.meter_number > $1 and r.meter_number <= $2 and m.meter_number = r.meter_number
-   and (m.tct, m.tariff, m.tariff_category, m.status, m.phones, m.language, m.region)
+   and (m.tct, m.tariff, m.tariff_category, m.status, m.phones, m.language, m.region/*+old*/)
        is distinct from (r.tct, r.tariff, r.tariff_category, r.status,
-                         string_to_array(r.phones, ';'), r.language, r.region)
+                         string_to_array(r.phones, ';'), r.language, r.region/*+new*/)
 """
 
 # A meter that somebody else adds meanwhile makes this fail and the range start again: that is
@@ -128,9 +129,9 @@ update meter m
 # no meter, and spares the look-ups.
 _ADD = """
 insert into meter (meter_number, sgc, krn, ti, ea, tct, tid_base, ken, tariff, tariff_category,
-                   status, phones, language, region, updated_at)
+                   status, phones, language, region, updated_at/*+name*/)
 select r.meter_number, r.sgc, r.krn, r.ti, r.ea, r.tct, r.tid_base, r.ken, r.tariff,
-       r.tariff_category, r.status, string_to_array(r.phones, ';'), r.language, r.region, $3
+       r.tariff_category, r.status, string_to_array(r.phones, ';'), r.language, r.region, $3/*+new*/
   from ROWS r
  where r.meter_number > $1 and r.meter_number <= $2
    and ($4 or not exists (select from meter m where m.meter_number = r.meter_number))
@@ -145,6 +146,12 @@ select r.meter_number, r.tid_base
    and ($3 or not exists (select from meter_state s where s.meter_number = r.meter_number))
  order by r.meter_number
 """
+
+_OPTIONAL: Final = {
+    "customer_name": ("text", "r.customer_name"),
+    "free_month_wh": ("text", "coalesce(nullif(r.free_month_wh, ''), '0')::integer"),
+}
+"""The columns a file may have: their type when staged, and what is stored of them."""
 
 _REJECTS_IN_ORDER = "select line, reason from REJECTS order by line"
 
@@ -257,12 +264,28 @@ class Staging:
         return _count(await connection.execute(self._sql(statement), *arguments))
 
     def _sql(self, statement: str) -> str:
-        return _named(statement, self.number)
+        return _named(_with_optional(statement, self.columns), self.number)
 
 
 async def settle(connection: Connection) -> None:
     """Make a connection plan for ranges of big tables."""
     await connection.execute(_SESSION)
+
+
+def _with_optional(statement: str, columns: Sequence[str]) -> str:
+    """Return a statement with what it says of the optional columns that are in the file."""
+    given = [(name, *_OPTIONAL[name]) for name in columns if name in _OPTIONAL]
+    said = {
+        "type": [f"{name} {kind} not null" for name, kind, _ in given],
+        "set": [f"{name} = {new}" for name, _, new in given],
+        "old": [f"m.{name}" for name, _, _ in given],
+        "new": [new for _, _, new in given],
+        "name": [name for name, _, _ in given],
+    }
+    for place, parts in said.items():
+        mark = f"/*+{place}*/"
+        statement = statement.replace(mark, "".join(f", {part}" for part in parts))
+    return statement
 
 
 def _named(statement: str, number: int) -> str:

@@ -14,6 +14,7 @@ from fractions import Fraction
 from vending import shelf
 from vending.errors import Refused
 from vending.in_flight import NOTHING
+from vending.meters import customer
 from vending.meters.meter import (
     Meter,
     MeterState,
@@ -35,12 +36,17 @@ FRESH_SECONDS = 3.0
 """How soon a newly loaded tariff is seen, as by the vend itself."""
 
 
+FREE_UNITS_GIVEN = False
+"""Whether a meter has had its free units of the month: no token for them is made yet."""
+
+
 class LookUp(Value, frozen=True, kw_only=True):
     """A meter as a vendor sees it before it sells; what depends on a tariff is None without one.
 
     `why_not` is the code of what stops every sale. `name` is the customer's, masked; None where
     none is known. `kwh_minor` is the price of one more kilowatt-hour, charges on the purchase left
-    out, and `free_wh` what is due to the meter for nothing, None where no tariff knows of such.
+    out. `free_wh` is what is due to the meter for nothing this month, 0 once it was given; None
+    for a meter that is due none in any month.
     """
 
     meter_number: str
@@ -83,7 +89,9 @@ class PriceList:
     async def look_up(self, typed: str, *, at: datetime) -> LookUp:
         """Return what a vendor may know of a meter. Raises MeterNumberMalformed, MeterUnknown."""
         standing = await self._standing(typed)
-        return seen(standing, tariffs=await self._current(), at=at)
+        told = seen(standing, tariffs=await self._current(), at=at)
+        whose = await customer.find(self._db, told.meter_number)
+        return replace(told, name=whose.masked, free_wh=whose.due_wh(given=FREE_UNITS_GIVEN))
 
     async def for_money(
         self, typed: str, amount_minor: int, *, at: datetime

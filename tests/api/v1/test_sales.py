@@ -448,6 +448,13 @@ async def test_a_look_up_tells_what_a_clerk_must_know(
     assert seen["minimum_minor"] < seen["maximum_minor"]
     assert 1_000 < seen["kwh_minor"] < 10_000
     assert (seen["arrears_minor"], seen["arrears"], seen["currency"]) == (0, [], "KES")
+    assert (seen["name"], seen["free_wh"]) == (None, None)
+    await market.yard.db.execute(
+        "update meter set customer_name = 'Jane Wanjiku', free_month_wh = 50000"
+    )
+    whose = await acme.get(f"/v1/meters/{meter}")
+    assert (whose.json["name"], whose.json["free_wh"]) == ("J*** W******", 50_000)
+    assert "Wanjiku" not in str(whose)
     await directory.block(market.app, meter, now=market.yard.clock())
     blocked = (await acme.get(f"/v1/meters/{meter}")).json
     assert (blocked["can_vend"], blocked["why_not"]) == (False, "meter_blocked")

@@ -1,5 +1,7 @@
 """What tills ask before they sell, and of their accounts and shifts; nothing is sold by asking."""
 
+import pytest
+
 from tests.api.xmlvend.tills import Till, Told, of_meter, purchase
 from tests.builders import SGC
 from tests.conftest import SettableClock
@@ -22,6 +24,20 @@ async def test_a_customer_is_confirmed_with_limits_and_the_meter_s_key(
     blocked = await acme.ask("confirmCustomerReq", of_meter(meter))
     assert (blocked.status, blocked.text("canVend")) == (200, "false")
     assert "meter_blocked" in blocked.text("operatorMsg")
+
+
+async def test_a_customer_s_name_is_masked_and_free_units_are_told(
+    acme: Till, market: Market, meter: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert (await acme.ask("confirmCustomerReq", of_meter(meter))).text("fbeDue") == "false"
+    await market.yard.db.execute(
+        "update meter set customer_name = 'Jane Wanjiku', free_month_wh = 50000"
+    )
+    told = await acme.ask("confirmCustomerReq", of_meter(meter))
+    assert told.one("custVendDetail").attrib["name"] == "J*** W******"
+    assert told.text("fbeDue") == "true"
+    assert b"Wanjiku" not in told.body
+    assert "Wanjiku" not in caplog.text
 
 
 async def test_a_terminal_signs_in_and_is_told_its_balance(acme: Till) -> None:

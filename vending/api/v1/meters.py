@@ -26,7 +26,8 @@ class MeterSeen(msgspec.Struct, frozen=True, kw_only=True):
         str | None, Meta(description="The code every sale would be refused with; or null.")
     ]
     name: Annotated[
-        str | None, Meta(description="The customer's name, masked; null where none is known.")
+        str | None,
+        Meta(description="The customer's name: each word's first letter; null if unknown."),
     ]
     minimum_minor: Annotated[int | None, Meta(description="The smallest sum that buys now.")]
     maximum_minor: Annotated[int | None, Meta(description="The largest sum in one purchase.")]
@@ -38,7 +39,8 @@ class MeterSeen(msgspec.Struct, frozen=True, kw_only=True):
     arrears_minor: Annotated[int, Meta(ge=0, description="What the meter owes in all.")]
     arrears: list[Arrears]
     free_wh: Annotated[
-        int | None, Meta(description="Free energy due; null where the tariff knows of none.")
+        int | None,
+        Meta(description="Free energy still due this month; null where none is due ever."),
     ]
     tariff: str
     tariff_version: str | None
