@@ -88,6 +88,7 @@ async def test_a_refusal_says_why_and_is_not_tried_again(
     assert (fault.money_state, fault.status) == (MoneyState.NOT_TAKEN, 422)
     assert fault.trace_id in str(fault)
     assert fault.trace_id
+    assert "Pay a deposit in" in fault.advice
     assert len(path.seen) == 1
     await market.deposit(100 * PRICE)
     assert await acme.sell("S1", meter=meter, amount_minor=101 * PRICE)

@@ -39,6 +39,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     code: str
     title: str = ""
     detail: str = ""
+    advice: str = ""
     status: int = 0
     retry: Retry = Retry.NEVER
     money_state: MoneyState = MoneyState.NOT_TAKEN
@@ -50,13 +51,15 @@ class NotDone(Exception):
     """What was asked was not done, or nobody knows.
 
     `code` is stable, and one of docs/reference/errors.md where a server has answered. Tell the
-    utility the `trace_id`. `status` is HTTP's, 0 where there was no answer.
+    utility the `trace_id`. `advice` says what to do about it, `status` is HTTP's, 0 where there
+    was no answer.
     """
 
     def __init__(self, told: Told, *, reference: str | None = None) -> None:
         self.code = told.code
         self.title = told.title
         self.detail = told.detail
+        self.advice = told.advice
         self.status = told.status
         self.retry = told.retry
         self.money_state = told.money_state
@@ -77,9 +80,9 @@ class NotDone(Exception):
     def because(cls, fault: "NotDone", *, money_state: MoneyState, reference: str | None) -> Self:
         """Return this kind of problem for what another one leaves behind."""
         told = Told(
-            code=fault.code, title=fault.title, detail=fault.detail, status=fault.status,
-            retry=Retry.SAME_REFERENCE, money_state=money_state, trace_id=fault.trace_id,
-            retry_after_seconds=fault.retry_after_seconds,
+            code=fault.code, title=fault.title, detail=fault.detail, advice=fault.advice,
+            status=fault.status, retry=Retry.SAME_REFERENCE, money_state=money_state,
+            trace_id=fault.trace_id, retry_after_seconds=fault.retry_after_seconds,
         )  # fmt: skip
         return cls(told, reference=reference)
 

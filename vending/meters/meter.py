@@ -38,7 +38,7 @@ class MeterNumberMalformed(Refused):
 class MeterUnknown(Refused):
     """No meter has this number here.
 
-    Check the number on the meter; import the meter if it is new.
+    Check the number on the meter; the utility imports the meter if it is new.
     """
 
     code = "meter_unknown"
@@ -47,7 +47,7 @@ class MeterUnknown(Refused):
 class MeterBlocked(Refused):
     """The meter is blocked and may not be sold to.
 
-    The utility blocked it; `vending meters unblock` lets it buy again.
+    The customer must ask the utility, which blocked it; `vending meters unblock` lets it buy again.
     """
 
     code = "meter_blocked"

@@ -119,5 +119,7 @@ def find(typed: str) -> Magic:
     number = parse_meter_number(typed)
     magic = _BY_NUMBER.get(number)
     if magic is None:
-        raise MeterUnknown(meter_number=number)
+        raise MeterUnknown(
+            meter_number=number, sandbox=f"only its own meters, such as {MAGIC[0].number}, are here"
+        )
     return magic

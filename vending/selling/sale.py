@@ -31,8 +31,8 @@ class ReferenceReused(Rejected):
 class SaleUnknown(Rejected):
     """Nothing is known here of a sale under this reference.
 
-    The request may still be on its way. Ask with `bar=true` before you sell again under another
-    reference: then it is refused when it comes.
+    The request may still be on its way. Send the same again under the same reference. Before you
+    sell under another one, ask with `bar=true`: then this one is refused when it comes.
     """
 
     code = "sale_unknown"

@@ -48,7 +48,8 @@ _NO_SEAL = bytes(32)
 class CredentialRefused(Rejected):
     """The key, or the client and its secret, are not known here.
 
-    Check that it was copied whole, and that a test key is not used for real sales or the other way.
+    Check that it was copied whole, and that it is this server's: a key that has just been issued is
+    known within five seconds.
     """
 
     code = "credential_refused"

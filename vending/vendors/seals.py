@@ -22,8 +22,9 @@ _KEY_ID_DIGITS = 16
 class VendorsClosed(Unavailable):
     """This server has no secret to know vendors by.
 
-    Set STIMA_VENDORS__SECRET to at least 32 random characters, the same on every server and for
-    the command line.
+    A command needs the settings of its server: give `--config FILE`, or set STIMA_CONFIG (beside
+    `make run` it is .stima/stima.toml). For a server without one, set STIMA_VENDORS__SECRET to at
+    least 32 random characters, the same on every server and for the command line.
     """
 
     code = "vendors_closed"

@@ -62,7 +62,7 @@ USUAL_SCOPES = frozenset(Scope) - {Scope.FREE_ISSUE, Scope.ENGINEERING}
 class VendorUnknown(Rejected):
     """There is no vendor of this name.
 
-    `vending vendors list` shows those there are.
+    `vending vendors list` shows those there are; `vending vendors add` takes one on.
     """
 
     code = "vendor_unknown"

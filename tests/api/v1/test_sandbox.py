@@ -9,7 +9,7 @@ import pytest
 from tests.api.conftest import Lease, Serve, Served
 from tests.api.v1.conftest import Caller, settings
 from tests.api.v1.test_sales import a_sale, refused, sell
-from tests.builders import a_meter
+from tests.builders import a_meter, a_meter_number
 from tests.conftest import SettableClock
 from tests.database import Database
 from vending.api.v1.table import OPERATIONS
@@ -106,7 +106,9 @@ async def test_a_magic_meter_refuses_as_it_is_documented(
 
 
 async def test_a_number_that_no_magic_meter_has_is_unknown(dev: Caller) -> None:
-    refused(await sell(dev, a_sale(NOBODYS)), 422, "meter_unknown")
+    reply = await sell(dev, a_sale(NOBODYS))
+    refused(reply, 422, "meter_unknown")
+    assert f"only its own meters, such as {MAGIC[0].number}" in reply.json["detail"]
     refused(await dev.get(f"/v1/meters/{NOBODYS}"), 422, "meter_unknown")
     refused(await dev.get("/v1/meters/123"), 422, "meter_number_malformed")
 
@@ -231,7 +233,7 @@ async def test_copies_are_counted_in_the_sandbox(dev: Caller) -> None:
 async def test_a_live_key_reaches_nothing_of_the_sandbox_nor_the_other_way_round(
     dev: Caller, acme: Caller, db: Connection, clock: SettableClock
 ) -> None:
-    registered = a_meter()
+    registered = a_meter(meter_number=a_meter_number(7_000_000))
     await directory.register(db, registered, now=clock())
     body = a_sale(ACTIVE)
     made = await sell(dev, body)

@@ -1,8 +1,8 @@
-"""A refusal as vendors see it: problem+json (RFC 9457) with four members of our own.
+"""A refusal as vendors see it: problem+json (RFC 9457) with members of our own.
 
-`code` is stable and, for each operation, from the closed list the description gives. `retry` says
-whether and how to ask again, `money_state` what became of the vendor's money, and `trace_id`, also
-in the header Trace-Id, is in our log line.
+`code` is stable and, for each operation, from the closed list the description gives. `advice` tells
+the developer what to do about it, `retry` whether and how to ask again, `money_state` what became
+of the vendor's money, and `trace_id`, also in the header Trace-Id, is in our log line.
 """
 
 from collections.abc import Iterable
@@ -62,6 +62,9 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     title: Annotated[str, Meta(description="What happened, in a sentence.")]
     status: int
     detail: Annotated[str, Meta(description="The facts, without anything secret.")]
+    advice: Annotated[
+        str, Meta(description="What to do about it, for who writes the program; may be empty.")
+    ]
     instance: Annotated[str, Meta(description="The path that was asked.")]
     code: Code
     retry: Retry
@@ -123,6 +126,7 @@ def reply(
         title=error.sentence(),
         status=shape.status,
         detail=told,
+        advice=error.advice(),
         instance=path,
         code=error.code,
         retry=shape.retry,
