@@ -15,7 +15,6 @@ from tests.conftest import SettableClock
 from tests.database import Database
 from tests.offices import a_ring, an_office
 from tests.yard import Lane, Yard, a_yard, until
-from vending.meters.meter import Meter
 from vending.payments.outcomes import Outcome
 from vending.payments.payment import Payment
 from vending.pipeline import AHEAD_MIN
@@ -33,18 +32,15 @@ select pg_terminate_backend(pid) from pg_stat_activity
 """
 
 
-class Diary:
+class Diary(CoreIssuer):
     """An issuer that remembers every batch of tokens it made."""
 
     def __init__(self) -> None:
-        self._core = CoreIssuer(a_ring())
+        super().__init__(a_ring())
         self.batches: list[list[Token | TokenRefused]] = []
 
-    def require_issuable(self, meter: Meter, *, tid: int) -> None:
-        self._core.require_issuable(meter, tid=tid)
-
     def issue(self, orders: Sequence[Order]) -> list[Token | TokenRefused]:
-        self.batches.append(self._core.issue(orders))
+        self.batches.append(super().issue(orders))
         return self.batches[-1]
 
     @property

@@ -16,7 +16,8 @@ from vending.lease import Fence, Fenced
 from vending.ledger import journal
 from vending.ledger.accounts import Chart
 from vending.ledger.entry import Entry
-from vending.meters import state
+from vending.meters import key_changes, state
+from vending.meters.key_changes import Issued
 from vending.meters.meter import MeterState
 from vending.outbox import message
 from vending.outbox.message import Message
@@ -41,6 +42,7 @@ _REASSIGNED_AT = _REPAID_AT + state.REPAY_PARAMETERS
 _DRAWN_AT = _REASSIGNED_AT + 3
 _BARRED_AT = _DRAWN_AT + floats.PARAMETERS
 _EVENTS_AT = _BARRED_AT + barred.PARAMETERS
+_KEYED_AT = _EVENTS_AT + event.INSERT_COLUMNS
 
 # The division is the fence: an owner whose epoch has passed updates no lease row, divides by zero,
 # and the whole statement is as if it had never been.
@@ -79,6 +81,11 @@ WRITE = _STEPS + _OWNED
 WRITE_WITH_VENDORS = _STEPS + _VENDORS_STEPS + _OWNED
 """The same with what only vendors' sales change, so that no other batch pays for it."""
 
+WRITE_WITH_KEYS = (
+    _STEPS + _VENDORS_STEPS + ", " + key_changes.insert_issued(_KEYED_AT).lstrip() + _OWNED
+)
+"""The same again with what only meters change whose key changes: hardly ever, or in a campaign."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Changes:
@@ -103,6 +110,14 @@ class Changes:
     number: int
     decided_at: datetime
 
+    def rekeyed(self) -> list[Issued]:
+        """Return the key changes that sales of the batch are issued with."""
+        return [
+            Issued(one.meter_number or "", one.key_change, one.payment_id)
+            for one in self.outcomes
+            if one.key_change is not None
+        ]
+
 
 async def parameters(
     db: Session, changes: Changes, *, chart: Chart
@@ -123,14 +138,18 @@ async def parameters(
         [result for _, result in changes.reassigned],
         changes.decided_at,
     )
-    if not (changes.drawn or changes.barred):
+    rekeyed = changes.rekeyed()
+    if not (changes.drawn or changes.barred or rekeyed):
         return WRITE, lined_up
     of_vendors = (
         *floats.draw_columns(changes.drawn, batch=changes.number),
         *barred.columns(changes.barred, barred_at=changes.decided_at),
         *event.columns(changes.events, at=changes.decided_at),
     )
-    return WRITE_WITH_VENDORS, (*lined_up, *of_vendors)
+    if not rekeyed:
+        return WRITE_WITH_VENDORS, (*lined_up, *of_vendors)
+    of_keys = key_changes.columns(rekeyed, issued_at=changes.decided_at)
+    return WRITE_WITH_KEYS, (*lined_up, *of_vendors, *of_keys)
 
 
 async def write(db: Writer, statement: str, lined_up: Sequence[object], *, fence: Fence) -> None:

@@ -8,6 +8,7 @@ written after all, what was prepared on it is thrown away.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from vending.key_data import KeyData
 from vending.meters.meter import MeterState
 from vending.payments.outcomes import Outcome
 from vending.payments.payment import PaymentNotice
@@ -22,7 +23,8 @@ class InFlight:
     `sales` are the payments stored with their outcome, by operator and reference: their number and
     their facts. `barred` are references that vendors may not use any more. `states` are the meters
     as the batch leaves them, and `owed` their debts with a balance, for each meter in `states` that
-    had any. `drawn` is what the batch takes off vendors' floats, which are marked with its number.
+    had any. `rekeyed` are the new keys of those whose key it changes. `drawn` is what the batch
+    takes off vendors' floats, which are marked with its number.
     """
 
     sales: Mapping[Key, tuple[int, PaymentNotice]] = field(default_factory=dict, repr=False)
@@ -30,6 +32,7 @@ class InFlight:
     outcomes: Mapping[int, Outcome] = field(default_factory=dict, repr=False)
     states: Mapping[str, MeterState] = field(default_factory=dict, repr=False)
     owed: Mapping[str, tuple[Debt, ...]] = field(default_factory=dict, repr=False)
+    rekeyed: Mapping[str, KeyData] = field(default_factory=dict, repr=False)
     drawn: Mapping[str, int] = field(default_factory=dict, repr=False)
     batch: int = 0
 

@@ -62,11 +62,15 @@ def receipts(
     bill: Quote,
     *,
     digits: str,
+    codes: tuple[str, ...] = (),
     wording: Wording,
     numbers: Numbers,
     now: datetime,
 ) -> list[Message]:
-    """Return the receipt of a sale for each phone that hears about it."""
+    """Return the receipt of a sale for each phone that hears about it.
+
+    `codes` are those of a key change, to key in before the token.
+    """
     phones = phones_of(payment, meter)
     if not phones:
         return []
@@ -75,6 +79,7 @@ def receipts(
         meter.language,
         meter_number=meter.meter_number,
         digits=digits,
+        codes=codes,
         local_time=now.astimezone(wording.time_zone),
         energy_wh=bill.energy_wh,
         tender_minor=bill.tender_minor,

@@ -10,7 +10,8 @@ from contextlib import suppress
 import msgspec
 
 from vending.in_flight import InFlight
-from vending.meters import directory
+from vending.key_data import KeyChange
+from vending.meters import directory, key_changes
 from vending.meters.meter import (
     DebtRecord,
     Meter,
@@ -30,8 +31,11 @@ class Shelf:
         self,
         found: Mapping[str, tuple[Meter, MeterState]],
         owed: Mapping[str, tuple[Debt, ...]],
+        orders: Mapping[str, KeyChange],
     ) -> None:
         self._found = found
+        self._orders = orders
+        self._rekeyed: dict[str, Meter] = {}
         self._first_owed = owed
         self._states = {number: state for number, (_, state) in found.items()}
         self._owed = dict(owed)
@@ -43,7 +47,13 @@ class Shelf:
         if meter_number not in self._found:
             raise MeterUnknown(meter_number=meter_number)
         meter, _ = self._found[meter_number]
+        if meter.key_change_due:
+            meter = self._rekeyed.get(meter_number, meter)
         return meter, self._states[meter_number], self._owed.get(meter_number, ())
+
+    def order_of(self, meter_number: str) -> KeyChange | None:
+        """Return the key change that goes with a meter's next sale; None when none is open."""
+        return self._orders.get(meter_number)
 
     @property
     def owed_after(self) -> dict[str, tuple[Debt, ...]]:
@@ -52,11 +62,13 @@ class Shelf:
 
     def afresh(self) -> "Shelf":
         """Return the shelf as it was read, before any sale."""
-        return Shelf(self._found, self._first_owed)
+        return Shelf(self._found, self._first_owed, self._orders)
 
     def put_back(self, meter: Meter, bill: Quote, *, tid: int) -> None:
         """Leave a meter as a sale leaves it."""
         number, usage = meter.meter_number, bill.usage_after
+        if number in self._orders:
+            self._rekeyed[number] = meter
         paid = dict(bill.debts_taken)
         if paid:
             self.repaid += [(number, debt_id, minor) for debt_id, minor in paid.items()]
@@ -77,8 +89,9 @@ class Shelf:
 async def read(db: Session, references: Iterable[str], *, in_flight: InFlight) -> Shelf:
     """Return the shelf of the meters that these references name; what names no meter is left out.
 
-    One read for the meters, and one more for debts when any of them has some. A meter that the
-    batch in flight changes stands as that batch leaves it, whether or not the reads saw it.
+    One read for the meters, one more for debts when any of them has some, and one for key changes
+    when any is due. A meter that the batch in flight changes stands as that batch leaves it,
+    whether or not the reads saw it.
     """
     numbers = set()
     for reference in references:
@@ -94,7 +107,13 @@ async def read(db: Session, references: Iterable[str], *, in_flight: InFlight) -
     debts = await directory.debts(db, indebted) if indebted else {}
     owed = {number: tuple(map(_debt, records)) for number, records in debts.items()}
     owed |= {number: in_flight.owed[number] for number in touched if number in in_flight.owed}
-    return Shelf(found, owed)
+    due = [number for number, (meter, _) in found.items() if meter.key_change_due]
+    for number in due if in_flight.rekeyed else ():
+        if number in in_flight.rekeyed:
+            meter, state = found[number]
+            found[number] = (key_changes.under(meter, in_flight.rekeyed[number]), state)
+    orders = await key_changes.due(db, due) if due else {}
+    return Shelf(found, owed, orders)
 
 
 def usage_of(state: MeterState) -> Usage:

@@ -12,13 +12,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from vending import announcements, batch, bookings, claims, cover, earlier, notices, shelf
+from vending import announcements, batch, bookings, claims, cover, earlier, notices, rekeying, shelf
 from vending.batch import Changes
 from vending.claims import Claim, Refusal
 from vending.cover import Cover
 from vending.earlier import Earlier
 from vending.errors import Inconsistent, Refused, Unavailable
 from vending.in_flight import NOTHING, InFlight
+from vending.key_data import KeyChange, codes_of
 from vending.lease import Fence
 from vending.ledger.accounts import Chart
 from vending.ledger.entry import Entry
@@ -31,8 +32,8 @@ from vending.payments.outcomes import Outcome
 from vending.payments.payment import (
     LEGAL_CHANGES,
     OutcomeKind,
-    Payment,
     ShortCodeUnknown,
+    priced_at,
 )
 from vending.postgres.pool import Session
 from vending.postgres.writer import Writer
@@ -80,12 +81,16 @@ class Office:
 
 
 class Approved(Value, frozen=True):
-    """A payment that buys: for which meter, what, and under which token identifier."""
+    """A payment that buys: for which meter, what, under which token identifier.
+
+    `change` is of the meter's key, and comes first; `meter` has the new key then.
+    """
 
     claim: Claim
     meter: Meter
     bill: Quote
     tid: int
+    change: KeyChange | None
 
 
 class Declined(Value, frozen=True):
@@ -206,7 +211,10 @@ def decide(
             raise ShortCodeUnknown(short_code=claim.payment.notice.short_code)
         meter, state, debts = meters.take(parse_meter_number(claim.reference))
         require_active(meter)
-        at = priced_at(claim.payment, office=office)
+        change = None
+        if meter.key_change_due:
+            meter, change = rekeying.applied(meter, meters=meters, issuer=office.issuer, now=now)
+        at = priced_at(claim.payment, past=office.paid_at_past, future=office.paid_at_future)
         bill = quote.price(
             claim.payment.notice.amount_minor,
             tariff=office.catalogue.in_force(meter.tariff, at),
@@ -223,18 +231,7 @@ def decide(
         office.issuer.require_issuable(meter, tid=tid)
     except Refused as reason:
         return Declined(claim, reason, meter)
-    return Approved(claim, meter, bill, tid)
-
-
-def priced_at(payment: Payment, *, office: Office) -> datetime:
-    """Return the instant whose prices a payment gets: the operator's time, if it can be believed.
-
-    A time of payment well ahead of its arrival, or far behind, is a fault of somebody's clock;
-    the money is sold at the prices of its arrival then.
-    """
-    paid_at, received_at = payment.notice.paid_at, payment.received_at
-    believed = received_at - office.paid_at_past <= paid_at <= received_at + office.paid_at_future
-    return paid_at if believed else received_at
+    return Approved(claim, meter, bill, tid, change)
 
 
 def outcome_of(sale: Approved, token: Token, *, now: datetime) -> Outcome:
@@ -252,6 +249,7 @@ def outcome_of(sale: Approved, token: Token, *, now: datetime) -> Outcome:
         tariff_version=bill.version,
         tariff_category=bill.category,
         lines=tuple((line.code, line.amount_minor) for line in bill.lines),
+        key_change=sale.change,
         decided_at=now,
     )
 
@@ -341,6 +339,7 @@ def _receipts(sale: Approved, token: Token, office: Office, now: datetime) -> li
         sale.meter,
         sale.bill,
         digits=token.digits,
+        codes=codes_of(sale.change),
         wording=office.wording,
         numbers=office.numbers,
         now=now,
@@ -386,6 +385,7 @@ def _left_by(changes: Changes, stock: Shelf) -> InFlight:
         outcomes={one.payment_id: one for one in changes.outcomes},
         states=changes.states,
         owed=stock.owed_after,
+        rekeyed={one.meter_number: one.change.new for one in changes.rekeyed()},
         drawn=changes.drawn,
         batch=changes.number,
     )

@@ -16,6 +16,7 @@ from vending.sms.gsm7 import PART_SEPTETS, septets
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "sms"
 DIGITS = "47182039556108472296"
+CODES = tuple(f"{place}0218{4718203955610:015d}" for place in (5, 2, 3, 6))
 RECEIPT: dict[str, Any] = {
     "meter_number": "14123456783",
     "digits": DIGITS,
@@ -39,7 +40,12 @@ def every_text(language: str) -> dict[str, str]:
     texts = {
         "receipt": wording.receipt(language, **RECEIPT, utility_name="Demo Power"),
         "receipt-unnamed": wording.receipt(language, **RECEIPT),
+        "receipt-key_change": wording.receipt(
+            language, **RECEIPT, codes=CODES[:2], utility_name="Demo Power"
+        ),
+        "receipt-key_change_of_four": wording.receipt(language, **RECEIPT, codes=CODES),
         "copy": wording.copy(language, **RECEIPT),
+        "copy-key_change": wording.copy(language, **RECEIPT, codes=CODES[:2]),
         "coming": wording.coming(language, account_reference="14123456783", **SENTENCE),
     }
     for reason in (*wording.known_reasons(), "anything_else"):
@@ -91,6 +97,24 @@ def test_a_receipt_is_one_part_and_keeps_its_token(
         assert "\r" not in text
         assert wording.grouped(facts["digits"]) in text
         assert facts["meter_number"] in text
+
+
+@given(languages, receipts, wild, st.integers(2, 4))
+def test_codes_stand_above_the_token_in_order_and_nothing_of_them_is_left_out(
+    language: str, facts: dict[str, Any], name: str, count: int
+) -> None:
+    for text in (
+        wording.receipt(language, **facts, codes=CODES[:count], utility_name=name),
+        wording.copy(language, **facts, codes=CODES[:count]),
+    ):
+        assert wording.fits_one_part(text)
+        places = [text.index(wording.grouped(digits)) for digits in CODES[:count]]
+        places.append(text.rindex(wording.grouped(facts["digits"])))
+        assert places == sorted(places)
+        numbered = [f"{place}:{wording.grouped(code)}" for place, code in enumerate(CODES, 1)]
+        assert all(code in text for code in numbered[:count])
+        if count < 4:
+            assert facts["meter_number"] in text
 
 
 @given(languages, wild, wild, amounts, wild, wild, wild)

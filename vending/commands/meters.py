@@ -20,7 +20,7 @@ from rich.table import Table
 
 from vending import log
 from vending.clock import system_clock
-from vending.commands import surroundings
+from vending.commands import key_changes, surroundings
 from vending.commands.surroundings import ConfigFile, console
 from vending.config import Config
 from vending.meters import customer, directory, imports
@@ -30,6 +30,9 @@ from vending.meters.meter import Meter, MeterState, MeterUnknown, meter_pan, par
 from vending.quantities import energy_text, money_text
 
 app = cyclopts.App(name="meters", help="Meters: their records, and who may buy.")
+app.command(key_changes.change_keys)
+app.command(key_changes.key_changes)
+app.command(key_changes.withdraw_key_changes)
 
 PLAIN_STEPS = 10
 """A progress that nobody watches is told in tenths: a log keeps every line."""

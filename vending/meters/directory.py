@@ -32,7 +32,7 @@ select meter_number, sgc, krn, key_type, ti, ea, tct, tid_base, ken, tariff, tar
 
 FIND_WITH_STATE = """
 select m.meter_number, m.sgc, m.krn, m.key_type, m.ti, m.ea, m.tct, m.tid_base, m.ken, m.tariff,
-       m.tariff_category, m.status, m.phones, m.language, m.region,
+       m.tariff_category, m.status, m.phones, m.language, m.region, m.key_change_due,
        s.tid_base, s.last_tid, s.month, s.month_energy_wh, s.one_month_ago_wh,
        s.two_months_ago_wh, s.three_months_ago_wh, s.fees_paid_through, s.open_debts
   from meter m
@@ -106,13 +106,14 @@ async def find_with_state(
     found = {}
     for row in await db.fetch(FIND_WITH_STATE, numbers):
         (number, sgc, krn, key_type, ti, ea, tct, base, ken, tariff, category, status, phones,
-         language, region, state_base, last_tid, month, month_wh, one_ago, two_ago, three_ago,
-         fees, debts) = row  # fmt: skip
+         language, region, key_change_due, state_base, last_tid, month, month_wh, one_ago, two_ago,
+         three_ago, fees, debts) = row  # fmt: skip
         found[number] = (
             Meter(
                 meter_number=number, sgc=sgc, krn=krn, key_type=key_type, ti=ti, ea=ea, tct=tct,
                 tid_base=base, ken=ken, tariff=tariff, tariff_category=category, status=status,
                 phones=tuple(phones), language=language, region=region,
+                key_change_due=key_change_due,
             ),
             MeterState(
                 meter_number=number, tid_base=state_base, last_tid=last_tid, month=month,

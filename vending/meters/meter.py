@@ -108,6 +108,8 @@ class Meter(Value, frozen=True, kw_only=True):
     14 or 35) and `ken` key expiry number are the meter's key data: they follow the physical meter
     and change only by key-change tokens. `tariff` and `tariff_category` say what is charged.
     `phones` (E.164) may read this meter's tokens back; `language` is that of its messages.
+    `key_change_due` says that a key change was ordered and goes with the next sale; only a vend
+    reads it.
     """
 
     hidden = frozenset({"phones"})
@@ -127,6 +129,7 @@ class Meter(Value, frozen=True, kw_only=True):
     phones: tuple[str, ...] = ()
     language: str = "en"
     region: str = ""
+    key_change_due: bool = False
 
 
 class MeterState(Value, frozen=True, kw_only=True):

@@ -1,10 +1,11 @@
 """What became of payments: one row each, written by the vend's statement and read by everyone."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 import asyncpg
 
+from vending.key_data import KeyChange, change_of
 from vending.payments.payment import OutcomeKind
 from vending.postgres.columns import number_array, numbers, text_array, texts
 from vending.postgres.pool import Session
@@ -14,9 +15,20 @@ PARAMETERS = 14
 """How many parameters `insert_outcomes` takes."""
 
 READ = """
-select payment_id, kind, reason, meter_number, tid_base, tid, token, energy_wh, tariff,
-       tariff_version, tariff_category, line_codes, line_amounts, decided_at
+select outcome.payment_id, kind, reason, outcome.meter_number, tid_base, tid, token, energy_wh,
+       tariff, tariff_version, tariff_category, line_codes, line_amounts, decided_at,
+       key_change.order_id
   from outcome
+  left join key_change on key_change.payment_id = outcome.payment_id
+ where outcome.payment_id = any($1::bigint[])
+"""
+
+# Asked only where a payment that is read had codes, which is nearly never.
+KEY_CHANGES = """
+select payment_id, order_id, codes, from_sgc, from_krn, from_ti, from_base, from_ken,
+       to_sgc, to_krn, to_ti, to_base, to_ken
+  from key_change
+  join key_change_order using (order_id)
  where payment_id = any($1::bigint[])
 """
 
@@ -25,6 +37,7 @@ class Outcome(Value, frozen=True, kw_only=True):
     """What became of one payment: a token with the receipt behind it, or a refund with its reason.
 
     `lines` are the receipt's (code, cents) and sum to the tender; `reason` is a refusal's code.
+    `key_change` has the codes to key in before the token, where the meter's key changed with it.
     """
 
     hidden = frozenset({"token"})
@@ -42,6 +55,7 @@ class Outcome(Value, frozen=True, kw_only=True):
     tariff_version: str | None = None
     tariff_category: str | None = None
     lines: tuple[tuple[str, int], ...] = ()
+    key_change: KeyChange | None = None
 
 
 def columns(outcomes: Sequence[Outcome], *, decided_at: datetime) -> tuple[object, ...]:
@@ -120,11 +134,24 @@ async def read(db: Session, payment_ids: Sequence[int]) -> dict[int, Outcome]:
     """Return what became of these payments, by number; the undecided are absent."""
     if not payment_ids:
         return {}
-    return {row["payment_id"]: _outcome(row) for row in await db.fetch(READ, payment_ids)}
+    rows = await db.fetch(READ, payment_ids)
+    rekeyed = [row["payment_id"] for row in rows if row["order_id"] is not None]
+    changes = await key_changes(db, rekeyed) if rekeyed else {}
+    return {row["payment_id"]: _outcome(row, changes) for row in rows}
 
 
-def _outcome(row: asyncpg.Record) -> Outcome:
+async def key_changes(db: Session, payment_ids: Sequence[int]) -> dict[int, KeyChange]:
+    """Return the key changes that went with these payments, codes and all, by payment number."""
+    return {
+        row["payment_id"]: change_of(row, codes=tuple(row["codes"]))
+        for row in await db.fetch(KEY_CHANGES, payment_ids)
+    }
+
+
+def _outcome(row: asyncpg.Record, changes: Mapping[int, KeyChange]) -> Outcome:
     fields = dict(row)
+    del fields["order_id"]
     codes, amounts = fields.pop("line_codes") or (), fields.pop("line_amounts") or ()
     kind = OutcomeKind(fields.pop("kind"))
-    return Outcome(kind=kind, lines=tuple(zip(codes, amounts, strict=True)), **fields)
+    lines = tuple(zip(codes, amounts, strict=True))
+    return Outcome(kind=kind, lines=lines, key_change=changes.get(row["payment_id"]), **fields)

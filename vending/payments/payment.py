@@ -1,6 +1,6 @@
 """What a payment is: the operator's notice, our record of it, and the outcomes it may have."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from vending.errors import Inconsistent, Refused, Rejected
@@ -118,3 +118,14 @@ def require_legal(before: OutcomeKind | None, after: OutcomeKind) -> None:
     """Raise StatusChangeIllegal unless an outcome may change from `before` to `after`."""
     if after not in LEGAL_CHANGES[before]:
         raise StatusChangeIllegal(before=before, after=after)
+
+
+def priced_at(payment: Payment, *, past: timedelta, future: timedelta) -> datetime:
+    """Return the instant whose prices a payment gets: the operator's time, if it can be believed.
+
+    A time of payment ahead of its arrival by more than `future`, or behind it by more than `past`,
+    is a fault of somebody's clock; the money is sold at the prices of its arrival then.
+    """
+    paid_at, received_at = payment.notice.paid_at, payment.received_at
+    believed = received_at - past <= paid_at <= received_at + future
+    return paid_at if believed else received_at

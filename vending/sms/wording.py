@@ -5,7 +5,7 @@ the utility's own zone. What must be read (the token, the receipt number, what t
 shortened; names are, and amounts beyond anything paid by phone drop lesser fields instead.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -33,6 +33,7 @@ class _Words:
     token_amount: str
     other_charges: str
     copy: str
+    enter_first: str
     refund_due: str
     coming: str
     coming_unnamed: str
@@ -50,6 +51,7 @@ _ENGLISH = _Words(
     token_amount="TknAmt",  # noqa: S106 -- a label on a receipt
     other_charges="OtherCharges",
     copy="COPY",
+    enter_first="Enter in order (free)",
     refund_due="Paid {amount}, receipt {receipt}. No token: {reason}. "
     "Your money is safe and due back to you.",
     coming="We have your {amount} for meter {reference}, receipt {receipt}. "
@@ -78,6 +80,7 @@ _SWAHILI = _Words(
     token_amount="Umeme",  # noqa: S106 -- a label on a receipt
     other_charges="TozoNyingine",
     copy="NAKALA",
+    enter_first="Weka kwa mpangilio (bure)",
     refund_due="Umelipa {amount}, risiti {receipt}. Hakuna tokeni: {reason}. "
     "Pesa yako iko salama, utarudishiwa.",
     coming="Tumepokea {amount} ya mita {reference}, risiti {receipt}. "
@@ -127,6 +130,7 @@ def receipt(  # noqa: PLR0913 -- these are the receipt's own fields
     *,
     meter_number: str,
     digits: str,
+    codes: Sequence[str] = (),
     local_time: datetime,
     energy_wh: int,
     tender_minor: int,
@@ -138,11 +142,13 @@ def receipt(  # noqa: PLR0913 -- these are the receipt's own fields
     """Return the short receipt: meter, token, date, units, amount, token amount, other charges.
 
     `energy_minor` is what bought units and `other_minor` everything else, so that the two sum to
-    `tender_minor`. The name leads when there is room for it.
+    `tender_minor`. The name leads when there is room for it. `codes` of a key change stand above
+    the token, numbered, in the order they are keyed in; what they leave no room for is left out.
     """
     return _receipt(
-        _words(language), meter_number=meter_number, digits=digits, local_time=local_time,
-        energy_wh=energy_wh, amounts=(tender_minor, energy_minor, other_minor),
+        _words(language), meter_number=meter_number, digits=digits, codes=codes,
+        local_time=local_time, energy_wh=energy_wh,
+        amounts=(tender_minor, energy_minor, other_minor),
         currency_symbol=currency_symbol, lead=cut(fold(utility_name), _NAME_SEPTETS_MAX),
     )  # fmt: skip
 
@@ -152,6 +158,7 @@ def copy(  # noqa: PLR0913 -- these are the receipt's own fields
     *,
     meter_number: str,
     digits: str,
+    codes: Sequence[str] = (),
     local_time: datetime,
     energy_wh: int,
     tender_minor: int,
@@ -162,8 +169,9 @@ def copy(  # noqa: PLR0913 -- these are the receipt's own fields
     """Return the receipt again, marked as a copy: the same digits, never another token."""
     words = _words(language)
     return _receipt(
-        words, meter_number=meter_number, digits=digits, local_time=local_time,
-        energy_wh=energy_wh, amounts=(tender_minor, energy_minor, other_minor),
+        words, meter_number=meter_number, digits=digits, codes=codes,
+        local_time=local_time, energy_wh=energy_wh,
+        amounts=(tender_minor, energy_minor, other_minor),
         currency_symbol=currency_symbol, lead=words.copy,
     )  # fmt: skip
 
@@ -223,11 +231,12 @@ def coming(
     )
 
 
-def _receipt(
+def _receipt(  # noqa: PLR0913 -- the parts of one text
     words: _Words,
     *,
     meter_number: str,
     digits: str,
+    codes: Sequence[str],
     local_time: datetime,
     energy_wh: int,
     amounts: tuple[int, int, int],
@@ -235,6 +244,13 @@ def _receipt(
     lead: str,
 ) -> str:
     tender_minor, energy_minor, other_minor = amounts
+    if codes:
+        return _rekeyed(
+            words, codes, digits, meter=f"{words.meter}:{meter_number}", lead=lead,
+            date=f"{words.date}:{_minute(local_time)}",
+            units=f"{words.units}:{energy_text(energy_wh)}",
+            amount=f"{words.amount}:{_money(currency_symbol, tender_minor)}",
+        )  # fmt: skip
     sold = (
         f"{words.meter}:{meter_number} {words.token}:{grouped(digits)} "
         f"{words.date}:{_minute(local_time)} {words.units}:{energy_text(energy_wh)}"
@@ -251,6 +267,38 @@ def _receipt(
     return _first_that_fits(
         f"{sold} {priced} {split}", f"{sold} {plain} {split}", f"{sold} {plain}"
     )
+
+
+def _rekeyed(
+    words: _Words,
+    codes: Sequence[str],
+    digits: str,
+    *,
+    meter: str,
+    date: str,
+    units: str,
+    amount: str,
+    lead: str,
+) -> str:
+    """Return the receipt with codes above its token, with as much beside them as fits one part."""
+    numbered = [f"{place}:{grouped(code)}" for place, code in enumerate(codes, start=1)]
+    entered = " ".join([*numbered, f"{words.token}:{grouped(digits)}"])
+    told = {"entered": entered}
+    # First what must not be missing; its place in the text is another matter.
+    wanted = [("meter", meter), ("units", units), ("first", words.enter_first), ("date", date),
+              ("amount", amount)]  # fmt: skip
+    wanted.insert(0 if lead == words.copy else len(wanted), ("lead", lead))
+    for place, part in wanted:
+        longer = told | {place: part}
+        text = _in_places(longer)
+        if part and fits_one_part(text):
+            told = longer
+    return _in_places(told)
+
+
+def _in_places(parts: Mapping[str, str]) -> str:
+    places = ("lead", "meter", "first", "entered", "date", "units", "amount")
+    return " ".join([parts[place] for place in places if place in parts])
 
 
 @lru_cache(maxsize=REMEMBERED)

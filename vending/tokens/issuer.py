@@ -7,11 +7,13 @@ digits.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Protocol
 
 import sts_core
 
 from vending.errors import Refused
+from vending.key_data import KeyData
 from vending.meters.meter import KEY_TYPE_UNIQUE, Meter
 from vending.values import Value
 
@@ -88,6 +90,13 @@ class Issuer(Protocol):
         """Return one token or one refusal an order, in order."""
         ...
 
+    def change_key(self, meter: Meter, new: KeyData, *, at: datetime) -> tuple[str, ...]:
+        """Return the codes that move a meter from the key it has to another, in order.
+
+        Raises KeyMissing, KeyUnfit, and TokenRefused when the core makes no such change.
+        """
+        ...
+
 
 class CoreIssuer:
     """The STS core in this process, with keys that never leave it."""
@@ -116,6 +125,26 @@ class CoreIssuer:
             else Token(one.digits, one.amount, order.tid)
             for order, one in zip(orders, issued, strict=True)
         ]
+
+    def change_key(self, meter: Meter, new: KeyData, *, at: datetime) -> tuple[str, ...]:
+        """Return the codes that move a meter from the key it has to another, in order.
+
+        They are made of the two keys alone, so asking again gives the same digits. Raises
+        KeyMissing, KeyUnfit, and TokenRefused when the core makes no such change.
+        """
+        held = self._keys.get((new.sgc, new.krn))
+        if held is None:
+            raise KeyMissing(sgc=new.sgc, krn=new.krn)
+        if (int(held.base_date), held.ken) != (new.tid_base, new.ken):
+            raise KeyUnfit(meter_number=meter.meter_number, sgc=new.sgc, krn=new.krn)
+        try:
+            made = self._ring.issue_key_change(
+                meter=meter.meter_number, ea=meter.ea, sgc=meter.sgc, krn=meter.krn, ti=meter.ti,
+                new_sgc=new.sgc, new_krn=new.krn, new_ti=new.ti, at=at, key_type=meter.key_type,
+            )  # fmt: skip
+        except sts_core.StsError as fault:
+            raise TokenRefused(meter_number=meter.meter_number, rule=fault.code) from None
+        return tuple(made.tokens)
 
 
 def _asked(order: Order) -> tuple[str, int, str, int, int, int, int, int, int]:
