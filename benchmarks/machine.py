@@ -23,7 +23,7 @@ def facts(cluster: Cluster, directory: Path) -> dict[str, str]:
         "memory": f"{pages / 1e9:.0f} GB",
         "system": f"{platform.system()} {platform.release()}",
         "load before": " ".join(f"{load:.1f}" for load in os.getloadavg()),
-        "python": platform.python_version(),
+        "python": f"{platform.python_version()}, a fixed loop in {loop_millis():.0f} ms",
         "postgresql": f"{cluster.programs.version} ({cluster.programs.origin})",
         "aiohttp": version("aiohttp"),
         "uvloop": version("uvloop"),
@@ -31,6 +31,21 @@ def facts(cluster: Cluster, directory: Path) -> dict[str, str]:
         "fdatasync of 8 kB": f"{flush_micros(directory):.0f} us (median)",
         "source": _commit(),
     }
+
+
+def loop_millis() -> float:
+    """Return the best of five times of a loop of dictionaries and texts, in milliseconds.
+
+    Builds of one version of Python differ in it: one made with profile-guided optimization needs a
+    fifth to a half less, and all that this server does in Python gains from it.
+    """
+    took = []
+    for _ in range(5):
+        began = time.perf_counter()
+        found = {f"{number:06d}-{number * 3}": number for number in range(100_000)}
+        sum(len(text) + number for text, number in found.items())
+        took.append(time.perf_counter() - began)
+    return min(took) * 1e3
 
 
 def flush_micros(directory: Path) -> float:
