@@ -25,6 +25,23 @@ def of_sale(
     )
 
 
+def of_repayment(
+    claim: Claim,
+    lines: Iterable[Posting],
+    *,
+    commission: Iterable[Posting] = (),
+    now: datetime,
+) -> Entry:
+    """Return the entry of debts that were paid off: `lines` are (account, cents) credited."""
+    return entry.of_repayment(
+        claim.payment.payment_id,
+        debit=source(claim),
+        lines=lines,
+        beside=commission,
+        booked_at=now,
+    )
+
+
 def of_suspense(claim: Claim, *, now: datetime) -> Entry:
     """Return the entry of a payment that buys nothing: owed to its payer."""
     return entry.of_suspense(

@@ -1,7 +1,7 @@
 """Claims: payments whose turn has come, how a known one is recognised, and one put aside."""
 
 import hashlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -49,16 +49,25 @@ class Wish(StrEnum):
     """The same, and a sale under it that is decided in the same batch is not made."""
 
 
+class Account(StrEnum):
+    """Which of a meter's debts a payment is for that buys nothing."""
+
+    DEBT = "debt"
+    SERVICE_CHARGE = "service_charge"
+    ANY = "any"
+
+
 class Terms(Value, frozen=True, kw_only=True):
     """On what terms a vendor sells: anything else is not what it was told, and is refused.
 
     `lines` are those of a quote, `energy_wh` what must be bought at least. `confirmed` says that a
-    sale like one a moment ago is meant.
+    sale like one a moment ago is meant. What `pays` an account buys nothing.
     """
 
     lines: tuple[tuple[str, int], ...] | None = None
     energy_wh: int = 0
     confirmed: bool = False
+    pays: Account | None = None
 
 
 class Claim(Value, frozen=True, kw_only=True):
@@ -136,6 +145,11 @@ async def recognised(db: Session, claims: Sequence[Claim], *, in_flight: InFligh
             found.refusals[one.payment.payment_id] = NoticeConflicts(reference=key[1])
             found.claims.append(one)
     return found
+
+
+def repaying(claims: Iterable[Claim]) -> list[Claim]:
+    """Return those of some claims that pay debts rather than for a token."""
+    return [one for one in claims if one.terms is not None and one.terms.pays is not None]
 
 
 def require_terms(claim: Claim, bill: Quote) -> None:

@@ -14,7 +14,7 @@ from vending.claims import Claim
 from vending.errors import Refused
 from vending.in_flight import InFlight
 from vending.meters.meter import MeterUnknown
-from vending.payments.payment import PaymentNotice
+from vending.payments.payment import OutcomeKind, PaymentNotice
 from vending.postgres.pool import Session
 from vending.shelf import Shelf
 from vending.tokens.identifiers import BASE_DATES
@@ -104,7 +104,12 @@ async def read(
          row["amount_minor"]): row["transaction_id"]
         for row in rows
     }  # fmt: skip
-    flying = (notice for _, notice in in_flight.sales.values())
+    flying = (
+        notice
+        for number, notice in in_flight.sales.values()
+        if number in in_flight.outcomes
+        and in_flight.outcomes[number].kind is OutcomeKind.TOKEN_ISSUED
+    )
     return Earlier(sales | {_likeness(one): one.transaction_id for one in flying})
 
 

@@ -85,6 +85,15 @@ class Shelf:
             open_debts=len(self._owed.get(number, ())),
         )
 
+    def repay(self, number: str, paid: Mapping[int, int]) -> None:
+        """Leave a meter as a payment of its debts leaves it: cents by the debt's number."""
+        self.repaid += [(number, debt_id, minor) for debt_id, minor in paid.items()]
+        left = [_less(debt, paid.get(debt.debt_id, 0)) for debt in self._owed[number]]
+        self._owed[number] = tuple(debt for debt in left if debt.balance_minor)
+        self._states[number] = self.changed[number] = msgspec.structs.replace(
+            self._states[number], open_debts=len(self._owed[number])
+        )
+
 
 async def read(db: Session, references: Iterable[str], *, in_flight: InFlight) -> Shelf:
     """Return the shelf of the meters that these references name; what names no meter is left out.

@@ -12,7 +12,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from vending import announcements, batch, bookings, claims, cover, earlier, notices, rekeying, shelf
+from vending import (
+    announcements,
+    batch,
+    bookings,
+    claims,
+    cover,
+    earlier,
+    notices,
+    rekeying,
+    repayments,
+    shelf,
+)
 from vending.batch import Changes
 from vending.claims import Claim, Refusal
 from vending.cover import Cover
@@ -157,7 +168,9 @@ async def prepare(
     money = await cover.read(db, open_claims, in_flight=in_flight)
     past = await earlier.read(db, open_claims, meters=meters, in_flight=in_flight, now=now)
 
-    sales, declined, stock, money = _sell(open_claims, meters, money, past, office=office, now=now)
+    repaying = claims.repaying(open_claims)
+    buying = [one for one in open_claims if one not in repaying] if repaying else open_claims
+    sales, declined, stock, money = _sell(buying, meters, money, past, office=office, now=now)
     refused = [one for one in declined if one.claim.stored and one.claim.reassignment is None]
 
     changes = Changes(
@@ -181,9 +194,12 @@ async def prepare(
             told=money.told,
             numbers=office.numbers,
         )
+    unpaid = repayments.settle(
+        repaying, changes, meters=stock, money=money, catalogue=office.catalogue
+    )
     after = before | {one.payment_id: one for one in changes.outcomes}
     changes.reassigned = _reassigned(found.claims, declined, after)
-    reasons = {_number(one.claim): one.reason for one in declined}
+    reasons = {_number(one.claim): one.reason for one in declined} | unpaid
     statement, parameters = await batch.parameters(db, changes, chart=office.chart)
     return Prepared(
         decided_at=now,

@@ -428,6 +428,20 @@ DAMAGES = (
         shown="{by_vendor}",
     ),
     Damage(
+        rule="repayment-booked",
+        statements=(
+            NO_CHECKS,
+            ("update outcome set kind = 'account_credited', reason = null"
+            " where payment_id = {owed}"),
+        ),
+        shown="{owed}",
+    ),
+    Damage(
+        rule="repayment-booked",
+        statements=("update entry set kind = 'repayment' where document_id = {sold[0]}",),
+        shown="{sold[0]}",
+    ),
+    Damage(
         rule="copies-counted",
         statements=(("insert into reprint (payment_id, copy, asked_by, asked_at)"
                     " values ({by_vendor}, 2, 'till', '2026-11-22')"),),

@@ -2,14 +2,19 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from itertools import repeat
 
 import aiohttp
 from aiohttp import web
 from yarl import URL
+
+PASSED = {
+    "Authorization", "Content-Digest", "Content-Type", "Prefer", "Signature", "Signature-Input",
+}  # fmt: skip
 
 
 class Loss(Enum):
@@ -37,39 +42,39 @@ class Between:
     server: str
     url: str = ""
     trouble: deque[Loss | Canned | None] = field(default_factory=deque)
+    weather: Iterator[Loss | None] = field(default_factory=lambda: repeat(None))
+    """What becomes of the requests after those."""
     seen: list[tuple[str, str]] = field(default_factory=list)
 
     async def passes(self, request: web.Request, session: aiohttp.ClientSession) -> web.Response:
         """Pass a request on, or be the trouble."""
         self.seen.append((request.method, request.path))
         body = await request.read()
-        trouble = self.trouble.popleft() if self.trouble else None
+        trouble = self.trouble.popleft() if self.trouble else next(self.weather)
         if isinstance(trouble, Canned):
             after = {"Retry-After": trouble.retry_after} if trouble.retry_after else {}
             return web.Response(status=trouble.status, text=trouble.body, headers=after)
         if trouble is not Loss.REQUEST:
             url = URL(self.server + request.raw_path, encoded=True)
-            kept = {
-                name: value
-                for name, value in request.headers.items()
-                if name in {"Authorization", "Content-Type", "Prefer"}
-            }
-            async with session.request(
-                request.method, url, data=body, headers=kept, skip_auto_headers=["Content-Type"]
-            ) as answer:
-                told = await answer.read()
-            if trouble is None:
-                return web.Response(
-                    status=answer.status,
-                    body=told,
-                    headers={
-                        name: answer.headers[name]
-                        for name in ("Content-Type", "Retry-After", "Trace-Id")
-                        if name in answer.headers
-                    },
-                )
-        assert request.transport is not None
-        request.transport.abort()
+            kept = {name: value for name, value in request.headers.items() if name in PASSED}
+            with suppress(aiohttp.ClientError):
+                async with session.request(
+                    request.method, url, data=body, headers=kept,
+                    skip_auto_headers=["Content-Type"],
+                ) as answer:  # fmt: skip
+                    told = await answer.read()
+                if trouble is None:
+                    return web.Response(
+                        status=answer.status,
+                        body=told,
+                        headers={
+                            name: answer.headers[name]
+                            for name in ("Content-Type", "Retry-After", "Trace-Id")
+                            if name in answer.headers
+                        },
+                    )
+        if request.transport is not None:
+            request.transport.abort()
         await asyncio.sleep(0)
         return web.Response(status=500)
 

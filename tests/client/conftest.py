@@ -15,7 +15,7 @@ from tests.client.between import Between, between
 from tests.conftest import SettableClock
 from tests.database import Database
 from tests.vendors.market import PRICE, Market
-from vending.client import ApiKey, AsyncClient, Client, ClientSecret, Patience
+from vending.client import ApiKey, AsyncClient, Client, ClientKey, ClientSecret, Patience
 from vending.postgres.pool import Connection
 from vending.vendors.credentials import Issued
 
@@ -37,8 +37,8 @@ class Threaded:
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         method = getattr(self.client, name)
-        if name in {"statement", "deposits", "batches"}:
-            return lambda **given: _rows(lambda: list(method(**given)))
+        if name in {"statement", "deposits", "batches", "deliveries"}:
+            return lambda *given, **named: _rows(lambda: list(method(*given, **named)))
         return lambda *given, **named: asyncio.to_thread(method, *given, **named)
 
 
@@ -82,7 +82,7 @@ class Connect:
         self._awaits = kind == "awaits"
         self._made: list[Any] = []
 
-    def __call__(self, url: str, access: ApiKey | ClientSecret, **more: Any) -> Any:
+    def __call__(self, url: str, access: ApiKey | ClientSecret | ClientKey, **more: Any) -> Any:
         given = {"patience": BRISK} | more
         if self._awaits:
             self._made.append(AsyncClient(url, access, **given))

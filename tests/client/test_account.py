@@ -81,8 +81,7 @@ async def test_a_slip_told_twice_is_one_deposit(acme: Any, path: Between) -> Non
 async def test_a_statement_is_given_line_by_line_over_its_pages(
     acme: Any, market: Market, meter: str, clock: SettableClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vending.client.awaiting.PAGE", 2)
-    monkeypatch.setattr("vending.client.blocking.PAGE", 2)
+    monkeypatch.setattr("vending.client.methods.PAGE", 2)
     for place in range(4):
         await acme.sell(f"S{place}", meter=meter, amount_minor=PRICE, confirm=True)
     clock.advance(minutes=10)

@@ -42,6 +42,32 @@ select outcome.payment_id::text
    and (booked.suspended, booked.again, booked.sold) is distinct from (1, 0, 0)
 """
 
+# The first posting is the debit; the next are what each debt was paid, in order, and after them
+# there is only what a vendor earns on it.
+REPAYMENT_NOT_BOOKED = """
+select coalesce(outcome.payment_id, booked.document_id)::text
+  from (select * from outcome where kind = 'account_credited') as outcome
+  full join (select * from entry where kind = 'repayment') as booked
+    on booked.document_id = outcome.payment_id
+  left join payment on payment.payment_id = outcome.payment_id
+ where outcome.payment_id is null
+    or booked.sequence is distinct from 0
+    or (select count(*) from entry where entry.document_id = outcome.payment_id) <> 1
+    or outcome.meter_number is null
+    or payment.product is distinct from 'account'
+    or payment.amount_minor
+       is distinct from (select sum(minor) from unnest(outcome.line_amounts) as minor)
+    or (select min(minor) from unnest(outcome.line_amounts) as minor) <= 0
+    or (select array_agg(-minor order by place)
+          from unnest(booked.amounts[2:1 + cardinality(outcome.line_amounts)])
+               with ordinality as line (minor, place))
+       is distinct from outcome.line_amounts
+    or exists (select from unnest(booked.accounts[2 + cardinality(outcome.line_amounts):])
+                           as more (account_id)
+                 join account using (account_id)
+                where account.code not like 'commission:%')
+"""
+
 ENTRY_UNBALANCED = """
 select document_id || '/' || sequence
   from entry
@@ -129,6 +155,12 @@ RULES = (
         promise="P3",
         says="every refund has one suspense entry and no sale",
         violations=REFUND_NOT_BOOKED,
+    ),
+    Rule(
+        name="repayment-booked",
+        promise="P3",
+        says="every account credited has one repayment, debt by debt what was paid, and no other",
+        violations=REPAYMENT_NOT_BOOKED,
     ),
     Rule(
         name="entry-sums-to-zero",

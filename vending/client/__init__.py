@@ -5,7 +5,7 @@ server by docs/reference/openapi.json alone and shares no code with it. The same
 under the name `vending_client`.
 """
 
-from vending.client.access import ApiKey, ClientSecret
+from vending.client.access import ApiKey, ClientKey, ClientSecret
 from vending.client.awaiting import AsyncClient
 from vending.client.blocking import Client
 from vending.client.events import Event, EventRefused, verify
@@ -22,14 +22,18 @@ from vending.client.problems import (
 )
 from vending.client.values import (
     Arrears,
+    Attempt,
     Batch,
     BatchTotals,
     Commission,
     CommissionBand,
     CommissionRates,
+    Delivery,
     Deposit,
     DisputedSale,
+    Endpoint,
     Float,
+    KeyedEndpoint,
     Meter,
     PendingSale,
     Quote,
@@ -37,6 +41,7 @@ from vending.client.values import (
     Sale,
     Statement,
     StatementLine,
+    VerifyingKey,
     WithdrawnSale,
 )
 
@@ -45,19 +50,24 @@ __all__ = [
     "ApiKey",
     "Arrears",
     "AsyncClient",
+    "Attempt",
     "Batch",
     "BatchTotals",
     "Busy",
     "Client",
+    "ClientKey",
     "ClientSecret",
     "Commission",
     "CommissionBand",
     "CommissionRates",
+    "Delivery",
     "Deposit",
     "DisputedSale",
+    "Endpoint",
     "Event",
     "EventRefused",
     "Float",
+    "KeyedEndpoint",
     "Meter",
     "MoneyState",
     "NotDone",
@@ -72,6 +82,7 @@ __all__ = [
     "Statement",
     "StatementLine",
     "Unreachable",
+    "VerifyingKey",
     "WithdrawnSale",
     "verify",
 ]

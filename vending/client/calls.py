@@ -1,5 +1,6 @@
 """What can be asked: each call as bytes to send, and as the values its answers are read as."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote, urlencode
@@ -7,26 +8,33 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from vending.client.values import (
+    AttemptList,
     BatchList,
     BatchTotals,
     Commission,
+    DeliveryList,
     Deposit,
     DepositList,
     DisputedSale,
+    Endpoint,
+    EndpointList,
     Float,
+    KeyedEndpoint,
     Meter,
     PendingSale,
     Quote,
+    Replayed,
     Sale,
+    SentTest,
     Statement,
     WithdrawnSale,
 )
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
-class Call(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
-    """One call. `answers` are the statuses that are no refusal, and what each is read as.
+class Call(msgspec.Struct, Generic[T_co], frozen=True, kw_only=True):
+    """One call. `answers` are the statuses that are no refusal, and what each is read as (or None).
 
     `repeatable` says that the same call twice does no more than once, so that a lost answer may be
     asked for again. `held` says that the server may wait with the answer.
@@ -165,6 +173,92 @@ def read_commission(*, since: datetime | None, until: datetime | None) -> Call[C
     """Ask for rates and earnings."""
     path = "/v1/commission" + _query(since=since, until=until)
     return Call(method="GET", path=path, answers={200: Commission})
+
+
+def list_endpoints() -> Call[EndpointList]:
+    """Ask for all webhook endpoints."""
+    return Call(method="GET", path="/v1/webhooks", answers={200: EndpointList})
+
+
+def add_endpoint(
+    url: str, *, description: str, event_types: Sequence[str], schemes: Sequence[str]
+) -> Call[KeyedEndpoint]:
+    """Make an endpoint; made twice it would be told twice."""
+    body = _json(url=url, description=description, event_types=event_types, schemes=schemes)
+    return Call(
+        method="POST", path="/v1/webhooks", body=body, answers={201: KeyedEndpoint},
+        repeatable=False,
+    )  # fmt: skip
+
+
+def find_endpoint(name: str) -> Call[Endpoint]:
+    """Ask for an endpoint."""
+    return Call(method="GET", path=_endpoint(name), answers={200: Endpoint})
+
+
+def change_endpoint(
+    name: str,
+    *,
+    url: str | None,
+    description: str | None,
+    event_types: Sequence[str] | None,
+    enabled: bool | None,
+) -> Call[Endpoint]:
+    """Change what is given of an endpoint."""
+    body = _json(url=url, description=description, event_types=event_types, enabled=enabled)
+    return Call(method="PATCH", path=_endpoint(name), body=body, answers={200: Endpoint})
+
+
+def rotate_endpoint(
+    name: str, *, schemes: Sequence[str] | None, overlap_seconds: int
+) -> Call[KeyedEndpoint]:
+    """Replace an endpoint's keys; the new ones are told in one answer only."""
+    body = _json(schemes=schemes, overlap_seconds=overlap_seconds)
+    path = _endpoint(name) + "/rotation"
+    return Call(method="POST", path=path, body=body, answers={200: KeyedEndpoint}, repeatable=False)
+
+
+def remove_endpoint(name: str) -> Call[None]:
+    """Delete an endpoint, or find it deleted: perhaps by an earlier try of this very call."""
+    return Call(method="DELETE", path=_endpoint(name), answers={204: None, 404: None})
+
+
+def list_deliveries(
+    name: str, *, state: str | None, cursor: str | None, limit: int
+) -> Call[DeliveryList]:
+    """Ask for a page of the deliveries to an endpoint."""
+    path = _endpoint(name) + "/deliveries" + _query(state=state, cursor=cursor, limit=limit)
+    return Call(method="GET", path=path, answers={200: DeliveryList})
+
+
+def list_attempts(name: str, event: str) -> Call[AttemptList]:
+    """Ask for every try of an event at an endpoint."""
+    path = f"{_endpoint(name)}/deliveries/{_part(event)}"
+    return Call(method="GET", path=path, answers={200: AttemptList})
+
+
+def replay_event(name: str, event: str) -> Call[Replayed]:
+    """Have an event sent again; events come at least once in any case."""
+    path = f"{_endpoint(name)}/deliveries/{_part(event)}/replay"
+    return Call(method="POST", path=path, answers={202: Replayed})
+
+
+def replay(
+    name: str, *, since: datetime, until: datetime, delivered: bool, cursor: str | None
+) -> Call[Replayed]:
+    """Have the events of a time sent again, a portion of them."""
+    body = _json(since=since, until=until, delivered=delivered, cursor=cursor)
+    path = _endpoint(name) + "/replay"
+    return Call(method="POST", path=path, body=body, answers={202: Replayed})
+
+
+def send_test(name: str) -> Call[SentTest]:
+    """Have an event sent that tells nothing; two do no harm."""
+    return Call(method="POST", path=_endpoint(name) + "/test", answers={202: SentTest})
+
+
+def _endpoint(name: str) -> str:
+    return f"/v1/webhooks/{_part(name)}"
 
 
 def _part(text: str) -> str:

@@ -8,21 +8,49 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
-from vending.client.access import ApiKey, ClientSecret
+from vending.client.access import Access, ClientKey
 from vending.client.patience import Pace, Patience
+from vending.client.steps import TOKEN_PATH, Request
 
 BODY_BYTES_MAX = 4 * 1024 * 1024
 """A page of 200 statement lines is a twentieth of this; more is no answer of this API."""
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
-    """How a client calls. `seconds` is a steady clock, `chance` gives 0 to 1 for rests."""
+    """How a client calls.
+
+    `seconds` is a steady clock, `wall` one that everybody has (seconds since 1970), `chance` gives
+    0 to 1 for rests.
+    """
 
     url: str
-    access: ApiKey | ClientSecret
+    access: Access
     patience: Patience
     seconds: Callable[[], float] = time.monotonic
+    wall: Callable[[], float] = time.time  # noqa: TID251 -- the vendor's machine, not the server's
     chance: Callable[[], float] = random.random
+
+    @property
+    def public_url(self) -> str:
+        """Where the utility says it is: what is signed is signed for that address."""
+        access = self.access
+        return (access.public_url if isinstance(access, ClientKey) else "") or self.url
+
+    @property
+    def audience(self) -> str:
+        """Whom an assertion is for."""
+        return self.public_url + TOKEN_PATH
+
+    def signed(self, request: Request) -> Request:
+        """Return a request with its signature, where each is to be signed."""
+        access = self.access
+        if not isinstance(access, ClientKey) or not access.signs or request.path == TOKEN_PATH:
+            return request
+        headers = access.signature(
+            request.method, self.public_url + request.path, headers=request.headers,
+            body=request.body, at=self.wall(),
+        )  # fmt: skip
+        return msgspec.structs.replace(request, headers=request.headers | headers)
 
     def pace(self, patience: Patience | None) -> Pace:
         """Return the tries of one call."""

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
-from vending.client.access import ClientSecret, Granted
+from vending.client.access import Granted, Proof
 from vending.client.calls import Call, Order, find_sale, sell
 from vending.client.patience import Pace
 from vending.client.problems import (
@@ -148,15 +148,13 @@ def told_of(call: Call[Sale | PendingSale], pace: Pace, *, reference: str) -> St
         yield Rest(seconds=rest)
 
 
-def fetched(client: ClientSecret, pace: Pace) -> Story[Granted]:
-    """Fetch an access token, in one try: whoever needs it tries again."""
-    headers = {
-        "Authorization": client.basic(),
-        "Content-Type": "application/x-www-form-urlencoded",
-        "Accept": "application/json",
-    }
+def fetched(proof: Proof, pace: Pace) -> Story[Granted]:
+    """Fetch an access token, in one try: whoever needs it tries again, with a proof made anew."""
+    headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
+    if proof.authorization:
+        headers["Authorization"] = proof.authorization
     reply: Reply = yield Request(
-        method="POST", path=TOKEN_PATH, headers=headers, body=client.form(),
+        method="POST", path=TOKEN_PATH, headers=headers, body=proof.form,
         seconds=pace.limit(held=False),
     )  # fmt: skip
     if reply.status == 200:  # noqa: PLR2004 -- HTTP's
@@ -206,8 +204,9 @@ def _once(call: Call[T], pace: Pace) -> Story[T | NotDone]:
 
 
 def _answer(call: Call[T], reply: Reply) -> T | NotDone:
+    kind = call.answers[reply.status]
     try:
-        return cast(T, _read(reply, call.answers[reply.status]))
+        return cast(T, None if kind is None else _read(reply, kind))
     except AnswerMalformed as fault:
         # It was done, and cannot be read: asking again may bring it whole.
         return _unknown(fault)

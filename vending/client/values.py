@@ -64,6 +64,7 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True):
 class Sale(msgspec.Struct, frozen=True, kw_only=True):
     """A sale that was made (MadeSale): `token` is what is typed at the meter.
 
+    `key_change_codes`, nearly always none, are typed before it, in their order.
     `copies` is how many were printed again, `copy` which of them this is; 0 is the receipt.
     No meter takes the token of a `sandbox`.
     """
@@ -86,6 +87,7 @@ class Sale(msgspec.Struct, frozen=True, kw_only=True):
     copies: int
     copy: int
     sandbox: bool = False
+    key_change_codes: list[str] = []
 
     def __repr__(self) -> str:
         """Show which sale it is, and not the token: whoever reads it has the energy."""
@@ -152,6 +154,14 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     next: str | None
     more: bool
 
+    def rows(self) -> list[StatementLine]:
+        """Return what is on the page."""
+        return self.lines
+
+    def following(self) -> str | None:
+        """Return the cursor of a page that is there already."""
+        return self.next if self.more else None
+
 
 class Deposit(msgspec.Struct, frozen=True, kw_only=True):
     """A deposit as it stands (Deposit); it counts once it is confirmed."""
@@ -171,6 +181,14 @@ class DepositList(msgspec.Struct, frozen=True, kw_only=True):
 
     deposits: list[Deposit]
     next: str | None
+
+    def rows(self) -> list[Deposit]:
+        """Return what is on the page."""
+        return self.deposits
+
+    def following(self) -> str | None:
+        """Return the cursor of the next page."""
+        return self.next
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
@@ -197,6 +215,14 @@ class BatchList(msgspec.Struct, frozen=True, kw_only=True):
     batches: list[Batch]
     next: str | None
 
+    def rows(self) -> list[Batch]:
+        """Return what is on the page."""
+        return self.batches
+
+    def following(self) -> str | None:
+        """Return the cursor of the next page."""
+        return self.next
+
 
 class CommissionBand(msgspec.Struct, frozen=True, kw_only=True):
     """What is earned from a tender on (CommissionBand): millionths of it, and fixed cents."""
@@ -222,3 +248,104 @@ class Commission(msgspec.Struct, frozen=True, kw_only=True):
     until: datetime
     earned_minor: int
     currency: str
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """A webhook endpoint (Endpoint): where events are told; no `event_types` means every one."""
+
+    endpoint: str
+    url: str
+    description: str
+    event_types: list[str]
+    schemes: list[str]
+    state: str
+    disabled_reason: str | None
+    disabled_at: datetime | None
+    failures: int
+    failing_since: datetime | None
+    delivered_at: datetime | None
+    created_at: datetime
+    public_keys: list[str]
+
+
+class VerifyingKey(msgspec.Struct, frozen=True, kw_only=True):
+    """What events are told from others' with (VerifyingKey): give its `key` to `verify`."""
+
+    scheme: str
+    key: str
+
+    def __repr__(self) -> str:
+        return f"VerifyingKey({self.scheme!r}, ...)"
+
+
+class KeyedEndpoint(Endpoint, frozen=True, kw_only=True):
+    """An endpoint with its new `keys` (KeyedEndpoint): store them, they are never shown again."""
+
+    keys: list[VerifyingKey]
+
+
+class EndpointList(msgspec.Struct, frozen=True, kw_only=True):
+    """All endpoints (EndpointList)."""
+
+    endpoints: list[Endpoint]
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """How the telling of an event stands (Delivery): waiting, delivered or given up."""
+
+    event: str
+    event_type: str
+    occurred_at: datetime
+    state: str
+    attempts: int
+    next_attempt_at: datetime | None
+    settled_at: datetime | None
+    last_at: datetime | None
+    last_status: int | None
+    last_failure: str | None
+
+
+class DeliveryList(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of deliveries (DeliveryList)."""
+
+    deliveries: list[Delivery]
+    next: str | None
+
+    def rows(self) -> list[Delivery]:
+        """Return what is on the page."""
+        return self.deliveries
+
+    def following(self) -> str | None:
+        """Return the cursor of the next page."""
+        return self.next
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One try to tell an event (Attempt)."""
+
+    attempt: int
+    at: datetime
+    milliseconds: int
+    status: int | None
+    failure: str | None
+    answer: str | None
+
+
+class AttemptList(msgspec.Struct, frozen=True, kw_only=True):
+    """Every try of an event (AttemptList)."""
+
+    attempts: list[Attempt]
+
+
+class Replayed(msgspec.Struct, frozen=True, kw_only=True):
+    """How many events are sent again (Replayed)."""
+
+    count: int
+    next: str | None
+
+
+class SentTest(msgspec.Struct, frozen=True, kw_only=True):
+    """A test event on its way (SentTest)."""
+
+    event: str
+    endpoint: str

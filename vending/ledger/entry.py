@@ -75,6 +75,29 @@ def of_sale(
     )
 
 
+def of_repayment(
+    document_id: int,
+    *,
+    debit: str,
+    lines: Iterable[tuple[str, int]],
+    booked_at: datetime,
+    beside: Iterable[Posting] = (),
+) -> Entry:
+    """Return the entry of a payment that buys nothing and takes (account, cents) off debts.
+
+    `beside` are postings after them that sum to zero.
+    """
+    credited = [(account, -minor) for account, minor in lines]
+    paid = -sum(minor for _, minor in credited)
+    return Entry(
+        document_id=document_id,
+        sequence=0,
+        kind="repayment",
+        postings=((debit, paid), *credited, *beside),
+        booked_at=booked_at,
+    )
+
+
 def of_suspense(document_id: int, *, debit: str, amount_minor: int, booked_at: datetime) -> Entry:
     """Return the entry of a payment that bought nothing: held in suspense for the payer."""
     return Entry(

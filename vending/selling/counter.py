@@ -43,7 +43,7 @@ from vending.tariffs.quote import Quote as Bill
 from vending.values import replace
 from vending.vendors import barred
 from vending.vendors.barred import ReferenceBarred
-from vending.vendors.vendor import NO_TILL, PRODUCT, operator_of
+from vending.vendors.vendor import ACCOUNT_PRODUCT, NO_TILL, PRODUCT, operator_of
 
 REFUSALS_MAX = 10_000
 """Refusals remembered, the latest: minutes of them, and a few megabytes."""
@@ -318,6 +318,9 @@ class Counter:
             payer_kind=PayerKind.ABSENT,
             raw=facts,
         )
+        if asked.pays is not None:
+            payment = replace(self._payment(notice, now), product=ACCOUNT_PRODUCT)
+            return payment, Terms(pays=asked.pays, confirmed=True)
         return self._payment(notice, now), replace(terms, confirmed=asked.confirmed)
 
     async def _barred(self, key: Key, *, wait_seconds: float, withdraw: bool = False) -> Sale:

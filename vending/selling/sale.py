@@ -9,6 +9,7 @@ from datetime import datetime
 
 import msgspec
 
+from vending.claims import Account
 from vending.errors import Refused, Rejected, Unavailable
 from vending.meters.meter import parse_meter_number
 from vending.payments.outcomes import Outcome
@@ -80,8 +81,8 @@ class QuoteExpired(Refused):
 class SaleAsked(Value, frozen=True, kw_only=True):
     """What a vendor asks to be sold: a quote, or a sum of cents or watt-hours for a meter.
 
-    `meter` is as it was typed. `confirmed` says that a sale like one a moment ago is meant; it is
-    no fact of the sale.
+    `meter` is as it was typed. With `pays` the sum is for its debts, and buys nothing. `confirmed`
+    says that a sale like one a moment ago is meant; it is no fact of the sale.
     """
 
     vendor_id: str
@@ -91,6 +92,7 @@ class SaleAsked(Value, frozen=True, kw_only=True):
     amount_minor: int | None = None
     energy_wh: int | None = None
     quote_id: int | None = None
+    pays: Account | None = None
     confirmed: bool = False
 
     @property
@@ -148,6 +150,7 @@ class _Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     amount_minor: int | None = None
     energy_wh: int | None = None
     quote: int | None = None
+    pays: str | None = None
 
 
 def facts_of(asked: SaleAsked) -> bytes:
@@ -168,6 +171,7 @@ def facts_of(asked: SaleAsked) -> bytes:
             amount_minor=asked.amount_minor,
             energy_wh=asked.energy_wh,
             quote=asked.quote_id,
+            pays=asked.pays,
         )
     )
 

@@ -62,7 +62,7 @@ select shift_id, vendor_id, outlet, till, clerk, opened_at, closed_at, number
 
 # A till's sales are under "outlet/till". The prefix is named for the partial index to be used.
 TOTALS = """
-select count(distinct sold.payment_id) filter (where entry.kind = 'sale') as sales,
+select count(distinct sold.payment_id) filter (where entry.kind in ('sale', 'repayment')) as sales,
        coalesce(sum(line.amount_minor), 0)::bigint as amount_minor
   from (select payment_id
           from payment

@@ -17,6 +17,7 @@ from vending.values import Value
 
 OPERATOR_PREFIX = "vendor:"
 PRODUCT = "prepaid"
+ACCOUNT_PRODUCT = "account"
 NO_TILL = "-"
 
 _VENDOR_ID = re.compile(r"[a-z][a-z0-9-]{1,30}")

@@ -253,6 +253,7 @@ BY_CODE: Final[dict[str, FaultKind]] = {
     "amount_too_small": FaultKind.BUSINESS,
     "amount_too_large": FaultKind.BUSINESS,
     "short_code_unknown": FaultKind.BUSINESS,
+    "debt_exceeded": FaultKind.BUSINESS,
     "price_changed": FaultKind.BUSINESS,
     "quote_expired": FaultKind.BUSINESS,
     "quote_unknown": FaultKind.BUSINESS,

@@ -21,8 +21,16 @@ from vending.api.v1.receipts import (
 )
 from vending.api.v1.shapes import Money
 from vending.api.v1.teller import Teller
+from vending.payments.payment import OutcomeKind
 from vending.selling.disputes import Dispute
-from vending.selling.sale import Pending, QuoteUnknown, Sale, SaleAsked, SaleUnknown
+from vending.selling.sale import (
+    Pending,
+    QuoteUnknown,
+    ReferenceReused,
+    Sale,
+    SaleAsked,
+    SaleUnknown,
+)
 from vending.vendors.register import Caller
 from vending.vendors.vendor import NO_TILL, point_of_sale
 
@@ -227,6 +235,8 @@ def _pending(sale: Pending) -> Answer:
 
 def _made(teller: Teller, caller: Caller, sale: Sale, *, copy: int = 0) -> MadeSale:
     outcome = sale.outcome
+    if outcome.kind is not OutcomeKind.TOKEN_ISSUED:
+        raise ReferenceReused(reference=sale.reference)
     return MadeSale(
         reference=sale.reference,
         status="sold",

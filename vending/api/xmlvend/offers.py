@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from vending.api.v1.teller import Teller
-from vending.api.xmlvend import look_ups, tills, vends
+from vending.api.xmlvend import accounts, look_ups, tills, vends
 from vending.api.xmlvend.visit import Visit
 from vending.values import Value
 from vending.vendors.vendor import Scope
@@ -36,6 +36,9 @@ OFFERS: Final[dict[type[ask.Request], Offer]] = {
     ask.ConfirmMeter: Offer(scope=Scope.METERS, handle=look_ups.confirm_meter),
     ask.CreditVend: Offer(
         scope=Scope.SALES, handle=vends.sell, writes=True, waits=True, sells=True
+    ),
+    ask.PayAccount: Offer(
+        scope=Scope.SALES, handle=accounts.pay, writes=True, waits=True, sells=True
     ),
     ask.LastResponse: Offer(scope=Scope.SALES, handle=vends.last_response, writes=True, waits=True),
     ask.Confirmation: Offer(scope=Scope.SALES, handle=vends.confirm, writes=True, waits=True),

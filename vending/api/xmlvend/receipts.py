@@ -6,11 +6,14 @@ from typing import Final
 from vending.api.v1.teller import Teller
 from vending.api.xmlvend import visit
 from vending.api.xmlvend.visit import SERVER, Visit
+from vending.meters import directory
+from vending.payments.payment import OutcomeKind
+from vending.repayments import SERVICE_CHARGE
 from vending.selling.sale import Sale
 from vending.tariffs.charge import DEBT, ROUNDING
 from vending.values import Value
 from vending.vendors import floats
-from vending.xmlvend.answers import VendAnswer, VendKind, head_of
+from vending.xmlvend.answers import AccountAnswer, VendAnswer, VendKind, head_of
 from vending.xmlvend.identity import Caller as Sender
 from vending.xmlvend.identity import MessageId
 from vending.xmlvend.receipts import (
@@ -27,6 +30,10 @@ from vending.xmlvend.receipts import (
 
 ENERGY: Final = "energy"
 """The receipt line that is the token's own; all the others are lines beside it."""
+
+
+Sold = VendAnswer | AccountAnswer
+"""The answer to a sale that was made: of a token, or of debts."""
 
 
 class Bought(Value, frozen=True, kw_only=True):
@@ -54,11 +61,18 @@ async def party(teller: Teller, asked: Visit) -> Party:
 
 async def of_sale(
     teller: Teller, asked: Visit, sale: Sale, *, message: MessageId, title: str = ""
-) -> VendAnswer:
+) -> Sold:
     """Return the answer to a sale: but for the vendor's credit, the same each time it is asked."""
     outcome = sale.outcome
     sender = Sender(soap=asked.sender.soap, message_id=message, credential=None)
     meter = visit.shown(await visit.record(teller, outcome.meter_number or ""))
+    if outcome.kind is OutcomeKind.ACCOUNT_CREDITED:
+        return AccountAnswer(
+            head=head_of(sender, server=SERVER, at=outcome.decided_at, title=title),
+            party=await party(teller, asked),
+            receipt=await _of_debts(teller, sale),
+            meter=meter,
+        )
     bought = Bought(
         number=str(sale.payment_id),
         amount_minor=sale.amount_minor,
@@ -72,6 +86,31 @@ async def of_sale(
         head=head_of(sender, server=SERVER, at=outcome.decided_at, title=title),
         party=await party(teller, asked),
         receipt=receipt(bought, meter),
+    )
+
+
+async def _of_debts(teller: Teller, sale: Sale) -> Receipt:
+    """Return the receipt of debts that were paid, with what is owed of each kind now."""
+    outcome = sale.outcome
+    number = outcome.meter_number or ""
+    owed: dict[str, int] = {}
+    for debt in (await directory.debts(teller.reads, [number])).get(number, ()):
+        owed[debt.kind] = owed.get(debt.kind, 0) + debt.balance_minor
+    lines = []
+    for code, minor in outcome.lines:
+        kind = code.removeprefix(DEBT)
+        charged = kind == SERVICE_CHARGE
+        line = AccountLine(
+            kind=AccountLineKind.SERVICE_CHARGE if charged else AccountLineKind.DEBT,
+            amount_minor=minor,
+            text=kind,
+            tariff=tariff(outcome.tariff, None),
+            # The schema has no place for what stays owed of a service charge.
+            balance_minor=None if charged else owed.get(kind, 0),
+        )
+        lines.append(line)
+    return Receipt(
+        number=str(sale.payment_id), lines=tuple(lines), tendered_minor=sale.amount_minor
     )
 
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from vending.api.v1.teller import Teller
 from vending.api.xmlvend import receipts, visit
+from vending.api.xmlvend.receipts import Sold
 from vending.api.xmlvend.refusals import (
     ConfirmationUnknown,
     CustomerUnknown,
@@ -26,7 +27,6 @@ from vending.xmlvend.answers import (
     RefusedAnswer,
     ReprintAnswer,
     ReversalAnswer,
-    VendAnswer,
     head_of,
 )
 from vending.xmlvend.identity import Caller as Sender
@@ -57,7 +57,7 @@ _MESSAGE: Final = re.compile(
 """A reference that names a message; those of /v1 and digests do not."""
 
 
-async def sell(teller: Teller, asked: Visit, request: CreditVend) -> VendAnswer:
+async def sell(teller: Teller, asked: Visit, request: CreditVend) -> Sold:
     """Make the sale of a message, or answer the one there is.
 
     Raises what the counter raises, and SalePending when it is not made in time.
@@ -71,7 +71,7 @@ async def sell(teller: Teller, asked: Visit, request: CreditVend) -> VendAnswer:
         amount_minor=request.amount_minor,
         energy_wh=request.energy_wh,
     )
-    sale = _made(await teller.counter.sell(wanted, wait_seconds=WAIT_SECONDS))
+    sale = made(await teller.counter.sell(wanted, wait_seconds=WAIT_SECONDS))
     return await receipts.of_sale(teller, asked, sale, message=message)
 
 
@@ -84,7 +84,7 @@ async def last_response(teller: Teller, asked: Visit, request: LastResponse) -> 
     refused = await _refusal(teller, asked, request.original)
     sale = await _settled(teller, asked, request.original)
     if sale is not None:
-        answer: VendAnswer | RefusedAnswer = await receipts.of_sale(
+        answer: Sold | RefusedAnswer = await receipts.of_sale(
             teller, asked, sale, message=request.original
         )
     elif refused is not None:
@@ -177,7 +177,8 @@ def named(sender: MessageId, reference: str) -> MessageId:
     )
 
 
-def _made(sale: Sale | Pending) -> Sale:
+def made(sale: Sale | Pending) -> Sale:
+    """Return a sale that is made. Raises SalePending."""
     if isinstance(sale, Pending):
         raise SalePending(reference=sale.reference, retry_after_seconds=1)
     return sale
@@ -186,7 +187,7 @@ def _made(sale: Sale | Pending) -> Sale:
 async def _settled(teller: Teller, asked: Visit, original: MessageId) -> Sale | None:
     """Return the sale of a message; None when there is none and never will be."""
     try:
-        return _made(
+        return made(
             await teller.counter.settle(
                 asked.vendor_id, original.reference, wait_seconds=WAIT_SECONDS
             )
