@@ -1,7 +1,8 @@
 """What vendors hear of their sales over webhooks, written with the sale itself.
 
 The token is not in it: an event lies about for days, here and at its receiver, and whoever may
-have the token asks for the sale by its reference.
+have the token asks for the sale by its reference. The codes of a key change are: they bring no
+energy, and no other meter takes them.
 """
 
 from collections.abc import Collection, Iterable
@@ -9,6 +10,7 @@ from datetime import datetime
 
 import msgspec
 
+from vending.key_data import codes_of
 from vending.numbering import Numbers
 from vending.payments.outcomes import Outcome
 from vending.payments.payment import Payment
@@ -26,6 +28,7 @@ class SaleCompleted(msgspec.Struct, frozen=True, kw_only=True):
     till: str
     amount_minor: int
     energy_wh: int
+    key_change_codes: tuple[str, ...]
     sold_at: datetime
 
 
@@ -61,5 +64,6 @@ def _data(payment: Payment, outcome: Outcome) -> SaleCompleted:
         till=notice.short_code[len(outlet) + 1 :] or NO_TILL,
         amount_minor=notice.amount_minor,
         energy_wh=outcome.energy_wh or 0,
+        key_change_codes=codes_of(outcome.key_change),
         sold_at=outcome.decided_at,
     )

@@ -10,12 +10,14 @@ from asyncpg import Record
 
 from vending import notices
 from vending.errors import Refused, Rejected
+from vending.key_data import codes_of
 from vending.meters import directory
 from vending.meters.meter import Meter, parse_meter_number
 from vending.notices import ENERGY, Wording
 from vending.numbering import Numbers
 from vending.outbox import message
 from vending.outbox.message import Message, MessageKind
+from vending.payments import outcomes
 from vending.payments.payment import OutcomeKind, Payment
 from vending.payments.rows import payment_of
 from vending.postgres.pool import Session
@@ -124,7 +126,9 @@ async def resend(
             payment, meter, reason=row["reason"], wording=wording, numbers=numbers, now=now
         )
     else:
-        text = _copy(row, language=_language(meter), wording=wording)
+        changes = await outcomes.key_changes(db, [payment_id])
+        codes = codes_of(changes.get(payment_id))
+        text = _copy(row, codes, language=_language(meter), wording=wording)
         staged = [
             Message(
                 message_id=numbers.next(),
@@ -142,13 +146,14 @@ async def resend(
     return staged
 
 
-def _copy(row: Record, *, language: str, wording: Wording) -> str:
+def _copy(row: Record, codes: Sequence[str], *, language: str, wording: Wording) -> str:
     lines = zip(row["line_codes"], row["line_amounts"], strict=True)
     energy_minor = sum(minor for code, minor in lines if code.startswith(ENERGY))
     return words.copy(
         language,
         meter_number=row["meter_number"],
         digits=row["token"],
+        codes=codes,
         local_time=row["decided_at"].astimezone(wording.time_zone),
         energy_wh=row["energy_wh"],
         tender_minor=row["amount_minor"],

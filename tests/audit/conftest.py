@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.builders import a_meter, a_notice, a_payment
+from tests.builders import SGC, a_meter, a_notice, a_payment
 from tests.conftest import SettableClock
 from tests.database import Database
 from tests.offices import an_office
@@ -24,6 +24,9 @@ from vending.postgres.pool import Connection
 from vending.postgres.writer import Writer
 from vending.sequencer import Sequencer
 from vending.tariffs import catalogue
+from vending.tokens import key_orders
+from vending.tokens.key_orders import Wanted
+from vending.tokens.keys import Description
 from vending.vend import Office
 from vending.vendors import accounts, commission, credentials, deposits
 from vending.vendors.commission import Band
@@ -38,7 +41,8 @@ class Books:
 
     `sold` are payments with a token, the first two for one meter; `moved` was reassigned out of
     suspense; `owed` is a refund due; `aside` is in quarantine, undecided. The vendor "acme" has
-    sold `by_vendor`, and has a `deposit` that is confirmed and one that is proposed.
+    sold `by_vendor`, and has a `deposit` that is confirmed and one that is proposed. `rekeyed`
+    brought the codes of a key change; another meter's is due.
     """
 
     db: Connection
@@ -51,6 +55,7 @@ class Books:
     aside: int
     deposit: int
     by_vendor: int
+    rekeyed: int
 
     async def broken(self, *, older_than: timedelta = timedelta(seconds=60)) -> dict[str, Finding]:
         """Return the findings that do not hold, by the rule's name."""
@@ -93,11 +98,12 @@ async def books(database: Database, db: Connection, clock: SettableClock) -> Boo
     await _reassigned(database, db, clock, office, moved, second)
     aside = await _set_aside(database, db, clock, office.numbers)
     deposit, by_vendor = await _sold_by_a_vendor(database, db, clock, office, second)
+    rekeyed = await _rekeyed(database, db, clock, office)
     clock.advance(hours=1)
     return Books(
         db=db, database=database, now=clock(), meter=first,
         sold=(sold[0], more[0], sold[1], *more[1:]), moved=moved, owed=owed, aside=aside,
-        deposit=deposit, by_vendor=by_vendor,
+        deposit=deposit, by_vendor=by_vendor, rekeyed=rekeyed,
     )  # fmt: skip
 
 
@@ -157,6 +163,24 @@ async def _reassigned(
     claim = Claim(payment=payment, reference=meter, reassignment=number)
     async with _sequencing(database, clock, office) as sequencer:
         sequencer.offer_swept([claim])
+
+
+async def _rekeyed(
+    database: Database, db: Connection, clock: SettableClock, office: Office
+) -> int:
+    """Order key changes of two meters, and sell to one; return the payment with the codes."""
+    meters = [a_meter(phones=("+254712000003",)), a_meter()]
+    for meter in meters:
+        await directory.register(db, meter, now=clock())
+    held = Description(sgc=SGC, krn=1, key_type=2, dkga="04", base_date="14", ken=255)
+    wanted = [Wanted(meter_number=meter.meter_number, ti=2) for meter in meters]
+    await key_orders.order(
+        db, wanted, held=[held], numbers=office.numbers, who="Achieng", note="a new index",
+        now=clock(),
+    )  # fmt: skip
+    clock.advance(minutes=1)
+    notice = a_notice(account_reference=meters[0].meter_number)
+    return (await _vended(database, clock, office, [notice]))[0]
 
 
 async def _set_aside(

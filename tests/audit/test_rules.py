@@ -4,22 +4,14 @@ The rows are damaged as the owner, with the constraint that would have refused i
 """
 
 import re
-from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
 
 from tests.audit.conftest import Books
+from tests.audit.damage import Damage
+from tests.audit.key_changes import KEY_DAMAGES
 from vending.audit import auditor
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Damage:
-    """How to break a rule; `shown` is what its finding names, filled in from the books."""
-
-    rule: str
-    statements: tuple[str, ...]
-    shown: str
 
 
 NO_CHECKS = "alter table outcome drop constraint outcome_check, drop constraint outcome_check1"
@@ -458,12 +450,13 @@ DAMAGES = (
         statements=("update meter_state set month = 202612 where meter_number = '{meter}'",),
         shown="{meter} 202611",
     ),
+    *KEY_DAMAGES,
 )  # fmt: skip
 
 
 async def test_a_healthy_history_breaks_no_rule(books: Books) -> None:
     kinds = await books.db.fetch("select kind, count(*) from outcome group by kind order by kind")
-    assert [tuple(row) for row in kinds] == [("refund_due", 1), ("token_issued", 7)]
+    assert [tuple(row) for row in kinds] == [("refund_due", 1), ("token_issued", 8)]
     assert await books.broken() == {}
 
 
@@ -481,7 +474,7 @@ async def test_a_broken_rule_is_named_with_what_broke_it(books: Books, damage: D
     messages = await books.db.fetch(
         "select message_id from message where payment_id = $1 order by message_id", books.sold[0]
     )
-    names = ("meter", "sold", "moved", "owed", "aside", "deposit", "by_vendor")
+    names = ("meter", "sold", "moved", "owed", "aside", "deposit", "by_vendor", "rekeyed")
     facts = {name: getattr(books, name) for name in names}
     facts["messages"] = [row["message_id"] for row in messages]
     for statement in damage.statements:

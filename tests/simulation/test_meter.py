@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import sts_core
 
 from tests.conftest import SettableClock
 from vending.simulation import seed
-from vending.simulation.meter import NoSuchHome, Street
+from vending.simulation.meter import KEY_CHANGED, NoSuchHome, Street
 from vending.simulation.seed import Home
 
 HOMES = seed.homes(12)
@@ -117,3 +118,27 @@ def test_only_its_owner_may_read_the_streets_file(street: Street, tmp_path: Path
 def test_a_meter_that_does_not_stand_here_is_named(street: Street) -> None:
     with pytest.raises(NoSuchHome, match="14000000006"):
         street.enter("14000000006", "1" * 20)
+
+
+def test_codes_of_a_key_change_are_kept_in_mind_and_are_no_tokens(
+    tmp_path: Path, street: Street, ring: sts_core.KeyRing, clock: SettableClock
+) -> None:
+    home = HOMES[0]
+    made = ring.issue_key_change(
+        meter=home.meter_number, ea=home.ea, sgc=home.sgc, krn=home.krn, ti=home.ti,
+        new_sgc=home.sgc, new_krn=home.krn, new_ti=home.ti + 1, at=clock(),
+    )  # fmt: skip
+    token = a_token(ring, replace(home, ti=home.ti + 1))
+    assert not street.enter(home.meter_number, token).accepted
+    entries = [street.enter(home.meter_number, code) for code in made.tokens]
+    assert all(one.accepted for one in entries)
+    assert entries[-1].verdict == KEY_CHANGED
+    assert street.enter(home.meter_number, token).tenths == 159
+    tally = street.tally(home.meter_number)
+    assert (tally.accepted, tally.refused, tally.tenths) == (1, 1, 159)
+    with closing(Street(tmp_path / "street.db", HOMES, ring=ring, clock=clock)) as again:
+        assert again.balance_tenths(home.meter_number) == 159
+        later = a_token(
+            ring, replace(home, ti=home.ti + 1), at=datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
+        )
+        assert again.enter(home.meter_number, later).accepted

@@ -17,6 +17,7 @@ from vending.api.calls import Call, Reply
 from vending.api.doors import Doors
 from vending.api.sources import Networks, PathUnknown, require_source
 from vending.errors import Rejected, VendingError
+from vending.key_data import codes_of
 from vending.payments.outcomes import Outcome
 from vending.payments.payment import PayerKind, Payment, PaymentNotice
 
@@ -50,6 +51,7 @@ class Sold(msgspec.Struct, frozen=True, kw_only=True):
 
     reference: str
     meter: str
+    key_change_codes: list[str]
     token: str
     energy_wh: int
     amount_minor: int
@@ -126,6 +128,7 @@ def _sold(asked: Asked, outcome: Outcome) -> Sold:
     return Sold(
         reference=asked.reference,
         meter=outcome.meter_number or "",
+        key_change_codes=list(codes_of(outcome.key_change)),
         token=outcome.token or "",
         energy_wh=outcome.energy_wh or 0,
         amount_minor=asked.amount_minor,

@@ -25,9 +25,13 @@ _SYMBOL_MAX = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenFound:
-    """A committed token, as it may be shown to a phone of its meter."""
+    """A committed token, as it may be shown to a phone of its meter.
+
+    `codes` of a key change are typed before it.
+    """
 
     digits: str
+    codes: tuple[str, ...] = ()
     energy_wh: int
     local_time: datetime
 
@@ -121,11 +125,17 @@ def tokens(
         head.append(say(language, "coming", money=house.money(coming_minor)))
     elif not found:
         head.append(say(language, "no_tokens"))
-    lines = [
-        f"{one.local_time:%d/%m} {energy_text(one.energy_wh)}kWh\n{grouped(one.digits)}"
-        for one in found
-    ]
+    lines = [_line(one) for one in found]
+    if lines and len("\n".join([*head, lines[0]])) > LETTERS_MAX:
+        head = head[:1]
     return _fitted([*head, *lines])
+
+
+def _line(one: TokenFound) -> str:
+    """Return a token under its day and energy; the codes before it are numbered."""
+    codes = [f"{place}:{grouped(code)}" for place, code in enumerate(one.codes, start=1)]
+    first = f"{one.local_time:%d/%m} {energy_text(one.energy_wh)}kWh"
+    return "\n".join([first, *codes, grouped(one.digits)])
 
 
 def refund_due(language: str, *, receipt: str, amount_minor: int, reason: str, house: House) -> str:

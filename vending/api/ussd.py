@@ -48,7 +48,8 @@ _PHONE_LETTERS_MAX = 32
 _RECEIPT_LETTERS_MAX = 32
 
 TOKENS = """
-select token, energy_wh, decided_at
+select token, energy_wh, decided_at,
+       (select codes from key_change where key_change.payment_id = outcome.payment_id) as codes
   from outcome
  where meter_number = $1 and tid is not null
  order by decided_at desc, tid desc
@@ -68,7 +69,8 @@ select payment_id, amount_minor
 PAYMENT = """
 select payment.payment_id, payment.amount_minor, payment.account_reference, payment.payer,
        payment.payer_kind, outcome.kind, outcome.reason, outcome.meter_number, outcome.token,
-       outcome.energy_wh, outcome.decided_at
+       outcome.energy_wh, outcome.decided_at,
+       (select codes from key_change where key_change.payment_id = outcome.payment_id) as codes
   from payment
   left join outcome on outcome.payment_id = payment.payment_id
  where operator = $1 and transaction_id = $2
@@ -233,6 +235,7 @@ class Ussd:
     def _token(self, row: asyncpg.Record) -> TokenFound:
         return TokenFound(
             digits=row["token"],
+            codes=tuple(row["codes"] or ()),
             energy_wh=row["energy_wh"],
             local_time=row["decided_at"].astimezone(self._zone),
         )

@@ -4,15 +4,27 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 
-from vending.audit import identifiers, ledger, messages, payments, receipts, sales, vendors
+from vending.audit import (
+    identifiers,
+    key_changes,
+    ledger,
+    messages,
+    payments,
+    receipts,
+    sales,
+    vendors,
+)
 from vending.audit.rule import Finding, Rule, Terms
 
 RULES: tuple[Rule, ...] = (
     *payments.RULES,
+    *key_changes.SOLD_RULES,
     *ledger.RULES,
     *messages.RULES,
+    *key_changes.TOLD_RULES,
     *vendors.RULES,
     *identifiers.RULES,
+    *key_changes.KEY_RULES,
     *receipts.RULES,
     *sales.RULES,
 )

@@ -16,6 +16,7 @@ from vending.values import Value
 class Trick(StrEnum):
     """What a meter does besides what its record says."""
 
+    KEY_CHANGE = "key change"
     KEY_EXPIRED = "key expired"
     ANSWER_LOST = "answer lost"
     DOWN = "down"
@@ -26,7 +27,8 @@ class Trick(StrEnum):
 class Magic(Value, frozen=True, kw_only=True):
     """A meter of the sandbox, and what a sale to it comes to, as developers are told.
 
-    A sale takes `seconds`. Its debts stay what they are, however often they are paid.
+    A sale takes `seconds`. Its debts stay what they are, however often they are paid, and a key
+    change that is due stays due.
     """
 
     number: str
@@ -76,8 +78,9 @@ MAGIC: Final = (
         says="201; 30 % of the sum and 5000 cents of it pay debts, as lines of the receipt",
     ),
     Magic(
-        number="01000000065", name="key change due", trick=Trick.KEY_EXPIRED,
-        says="422 `key_expired`: the meter must have its key changed first",
+        number="01000000065", name="key change due", trick=Trick.KEY_CHANGE,
+        says="201 with a token, and two codes in `key_change_codes`: print them above the token, "
+        "in order",
     ),
     Magic(number="01000000073", name="slow", seconds=3, says="201 after 3 seconds"),
     Magic(
@@ -101,6 +104,10 @@ MAGIC: Final = (
     Magic(
         number="01000000123", name="insufficient float", trick=Trick.NO_FLOAT,
         says="422 `float_insufficient`",
+    ),
+    Magic(
+        number="01000000131", name="key expired", trick=Trick.KEY_EXPIRED,
+        says="422 `key_expired`: the utility must have its key changed first",
     ),
 )  # fmt: skip
 """The active one is also the example of the API's description."""

@@ -219,7 +219,10 @@ class Sandbox:
     ) -> None:
         facts = facts_of(asked)
         seed = b"\0".join((asked.vendor_id.encode(), asked.reference.encode(), facts))
-        token = tokens.issued(magic.standing.meter, bill.energy_wh, seed=seed)
+        change, meter = None, magic.standing.meter
+        if magic.trick is Trick.KEY_CHANGE:
+            change, meter = tokens.rekeyed(meter, number=self._numbers.next(), at=now)
+        token = tokens.issued(meter, bill.energy_wh, seed=seed)
         ready_at = now + timedelta(seconds=magic.seconds)
         number = self._numbers.next()
         outcome = Outcome(
@@ -235,6 +238,7 @@ class Sandbox:
             tariff_version=bill.version,
             tariff_category=bill.category,
             lines=_lines(bill),
+            key_change=change,
         )
         kept = world.keep(asked.reference)
         kept.refused = None

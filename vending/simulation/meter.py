@@ -1,8 +1,8 @@
 """Virtual meters: each knows its own key and the standard, and judges every token by itself.
 
 `Street` is a row of them in a small SQLite file. What is kept is what was keyed in and how the
-meter took it, so a meter that was switched off is brought back by keying in its accepted tokens
-again, in their order: nothing of the server's is read to know a balance.
+meter took it, so a meter that was switched off is brought back by keying in what it took again,
+tokens and codes of key changes, in their order: nothing of the server's is read to know a balance.
 """
 
 import sqlite3
@@ -19,6 +19,16 @@ from vending.simulation.seed import MADE_AT, Home
 ACCEPTED = "Accept"
 USED = "UsedError"
 
+SECTIONS = ("1stKCT", "2ndKCT", "3rdKCT", "4thKCT")
+"""The meter has a part of a new key, and waits for the others."""
+
+KEY_CHANGED = "KeyChanged"
+"""The meter has the last part of a new key, and takes tokens under it from now on."""
+
+TAKEN = frozenset({ACCEPTED, KEY_CHANGED, *SECTIONS})
+
+_KEY_SECTIONS = frozenset({(2, 3), (2, 4), (2, 8), (2, 9)})
+
 _SCHEMA = """
 create table if not exists entry (
     entry_id     integer primary key,
@@ -33,8 +43,11 @@ create index if not exists entry_meter on entry (meter_number, entry_id);
 _ADD = """
 insert into entry (meter_number, digits, verdict, tenths, entered_at) values (?, ?, ?, ?, ?)
 """
-_ACCEPTED_OF = """
-select digits from entry where meter_number = ? and verdict = 'Accept' order by entry_id
+_TAKEN_OF = """
+select digits from entry
+ where meter_number = ?
+   and verdict in ('Accept', 'KeyChanged', '1stKCT', '2ndKCT', '3rdKCT', '4thKCT')
+ order by entry_id
 """
 _TALLIES = """
 select meter_number, verdict, count(*), sum(tenths) from entry group by meter_number, verdict
@@ -67,12 +80,15 @@ class Entry:
     @property
     def accepted(self) -> bool:
         """Whether the meter took the token."""
-        return self.verdict == ACCEPTED
+        return self.verdict in TAKEN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
-    """What a meter has seen: tokens taken, tokens it knew already, others it refused; tenths."""
+    """What a meter has seen: tokens taken, tokens it knew already, others it refused; tenths.
+
+    The codes of a key change that it took are none of them.
+    """
 
     accepted: int = 0
     used: int = 0
@@ -115,6 +131,8 @@ class Street:
         before = device.balance_tenths
         answer = device.enter(digits)
         verdict = answer.result
+        if verdict == ACCEPTED and (answer.token_class, answer.subclass) in _KEY_SECTIONS:
+            verdict = KEY_CHANGED
         credited = (answer.amount or 0) if verdict == ACCEPTED else 0
         now = self._clock().isoformat()
         self._file.execute(_ADD, (meter_number, digits, verdict, credited, now))
@@ -153,7 +171,7 @@ class Street:
         self._tallies[meter_number] = Tally(
             accepted=known.accepted + (count if verdict == ACCEPTED else 0),
             used=known.used + (count if verdict == USED else 0),
-            refused=known.refused + (0 if verdict in {ACCEPTED, USED} else count),
+            refused=known.refused + (0 if verdict == USED or verdict in TAKEN else count),
             tenths=known.tenths + tenths,
         )
 
@@ -164,7 +182,7 @@ class Street:
             if home is None:
                 raise NoSuchHome(meter_number=meter_number)
             device = _as_made(self._ring, home)
-            for (digits,) in self._file.execute(_ACCEPTED_OF, (meter_number,)):
+            for (digits,) in self._file.execute(_TAKEN_OF, (meter_number,)):
                 device.enter(digits)
             self._devices[meter_number] = device
         return device

@@ -136,9 +136,11 @@ class Town:
         entries: list[Entry] = []
         meter_number = self._meant(text)
         if meter_number is not None:
-            for digits in tokens_in(text.body):
+            # Codes of a key change stand above the token, and bring no energy.
+            found = tokens_in(text.body)
+            for digits in found[-1:]:
                 self._promised[meter_number].setdefault(digits, tenths_in(text.body) or 0)
-                entries.append(self.street.enter(meter_number, digits))
+            entries += [self.street.enter(meter_number, digits) for digits in found]
         for watcher in self._watchers:
             watcher(Reading(text=text, entries=tuple(entries)))
 

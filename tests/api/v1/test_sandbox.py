@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
+import sts_core
 
 from tests.api.conftest import Lease, Serve, Served
 from tests.api.v1.conftest import Caller, settings
@@ -15,7 +16,9 @@ from tests.database import Database
 from vending.api.v1.table import OPERATIONS
 from vending.meters import directory
 from vending.postgres.pool import Connection
+from vending.sandbox import tokens
 from vending.sandbox.meters import EARLIER, MAGIC, NOBODYS
+from vending.tokens.keys import ring_of
 from vending.vendors import credentials
 from vending.vendors.credentials import Grant, Issued
 from vending.vendors.seals import Seals
@@ -91,7 +94,7 @@ async def test_a_server_that_has_forgotten_gives_the_same_digits(
         ("blocked", 422, "meter_blocked"),
         ("removed", 422, "meter_removed"),
         ("below minimum", 422, "amount_too_small"),
-        ("key change due", 422, "key_expired"),
+        ("key expired", 422, "key_expired"),
         ("insufficient float", 422, "float_insufficient"),
         ("duplicate", 409, "duplicate_suspected"),
     ],
@@ -317,3 +320,27 @@ async def test_its_waiting_is_measured_apart(dev: Caller) -> None:
     await sell(dev, a_sale(ACTIVE))
     page = (await dev.api.get("/metrics")).body.decode()
     assert 'stima_vendor_request_seconds_count{operation="sandbox"}' in page
+
+
+async def test_the_meter_whose_key_change_is_due_gets_its_codes_above_the_token(
+    dev: Caller,
+) -> None:
+    number = METERS["key change due"]
+    body = a_sale(number)
+    made = await sell(dev, body)
+    assert made.status == 201, made.body
+    codes, token = made.json["key_change_codes"], made.json["token"]
+    places = [made.body.index(digits.encode()) for digits in (*codes, token)]
+    assert places == sorted(places)
+    ring = ring_of(tokens.KEY, bytearray(tokens.PUBLIC_KEY))
+    judge = sts_core.VirtualMeter.commission(
+        ring, meter=number, ea=7, sgc=tokens.SGC, krn=tokens.KRN, ti=1
+    )
+    assert not judge.enter(token).accepted
+    for code in codes:
+        judge.enter(code)
+    assert judge.enter(token).accepted
+    place = made.headers["Location"]
+    assert (await sell(dev, body)).json == (await dev.get(place)).json == made.json
+    copy = await dev.post(f"{place}/reprint")
+    assert (copy.json["key_change_codes"], copy.json["token"]) == (codes, token)

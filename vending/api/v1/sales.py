@@ -21,6 +21,7 @@ from vending.api.v1.receipts import (
 )
 from vending.api.v1.shapes import Money
 from vending.api.v1.teller import Teller
+from vending.key_data import codes_of
 from vending.payments.payment import OutcomeKind
 from vending.selling.disputes import Dispute
 from vending.selling.sale import (
@@ -70,6 +71,16 @@ class NewSale(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ] = False
 
 
+Codes = Annotated[
+    list[Annotated[str, Meta(pattern="^[0-9]{20}$")]],
+    Meta(
+        max_length=4,
+        description="Codes of a key change, nearly always none: print them above the token, in "
+        "this order. They are typed at the meter first, and cost nothing.",
+    ),
+]
+
+
 class MadeSale(msgspec.Struct, frozen=True, kw_only=True):
     """A sale that was made: the token, and the receipt behind it."""
 
@@ -83,6 +94,7 @@ class MadeSale(msgspec.Struct, frozen=True, kw_only=True):
     amount_minor: int
     currency: Currency
     energy_wh: int
+    key_change_codes: Codes
     token: Annotated[str, Meta(pattern="^[0-9]{20}$", description="What is typed at the meter.")]
     lines: list[ReceiptLine]
     tariff: str
@@ -248,6 +260,7 @@ def _made(teller: Teller, caller: Caller, sale: Sale, *, copy: int = 0) -> MadeS
         amount_minor=sale.amount_minor,
         currency=teller.config.utility.currency,
         energy_wh=outcome.energy_wh or 0,
+        key_change_codes=list(codes_of(outcome.key_change)),
         token=outcome.token or "",
         lines=receipts.lines(outcome.lines),
         tariff=outcome.tariff or "",

@@ -6,6 +6,7 @@ from typing import Final
 from vending.api.v1.teller import Teller
 from vending.api.xmlvend import visit
 from vending.api.xmlvend.visit import SERVER, Visit
+from vending.key_data import KeyChange
 from vending.meters import directory
 from vending.payments.payment import OutcomeKind
 from vending.repayments import SERVICE_CHARGE
@@ -47,6 +48,7 @@ class Bought(Value, frozen=True, kw_only=True):
     token: str
     tariff: str
     lines: tuple[tuple[str, int], ...]
+    change: KeyChange | None = None
 
 
 async def party(teller: Teller, asked: Visit) -> Party:
@@ -80,6 +82,7 @@ async def of_sale(
         token=outcome.token or "",
         tariff=tariff(outcome.tariff, outcome.tariff_category),
         lines=outcome.lines,
+        change=outcome.key_change,
     )
     return VendAnswer(
         kind=VendKind.CREDIT,
@@ -130,6 +133,7 @@ def receipt(bought: Bought, meter: Meter) -> Receipt:
         token=bought.token,
         meter=meter,
         tariff=bought.tariff,
+        key_change=visit.shown_change(bought.change, meter) if bought.change else None,
     )
     return Receipt(
         number=bought.number,

@@ -4,7 +4,9 @@ from datetime import datetime
 from typing import Final
 
 from vending.api.v1.teller import Teller
+from vending.key_data import KeyChange, KeyData
 from vending.meters import directory
+from vending.meters.key_changes import key_of
 from vending.meters.meter import Meter as MeterRecord
 from vending.meters.meter import MeterUnknown, parse_meter_number
 from vending.values import Value
@@ -12,8 +14,10 @@ from vending.vendors.register import Caller
 from vending.xmlvend.answers import Head, head_of
 from vending.xmlvend.identity import Caller as Sender
 from vending.xmlvend.identity import Device, DeviceKind
+from vending.xmlvend.receipts import KeyChange as ToldChange
 from vending.xmlvend.receipts import Meter
-from vending.xmlvend.requests import KeyData, MeterCard, MeterIdentity
+from vending.xmlvend.requests import KeyData as ToldKey
+from vending.xmlvend.requests import MeterCard, MeterIdentity
 
 SERVER: Final = Device(kind=DeviceKind.GENERIC, text="stima")
 """What the server calls itself in every answer: it is the same utility, whichever process."""
@@ -60,9 +64,19 @@ def shown(meter: MeterRecord) -> Meter:
     """Return a meter as tills see it."""
     return Meter(
         number=meter.meter_number,
-        key=KeyData(
-            supply_group=meter.sgc, key_revision=str(meter.krn), tariff_index=f"{meter.ti:02d}"
-        ),
+        key=told_key(key_of(meter)),
         algorithm=f"{meter.ea:02d}",
         technology=f"{meter.tct:02d}",
+    )
+
+
+def told_key(key: KeyData) -> ToldKey:
+    """Return a meter's key as tills see it."""
+    return ToldKey(supply_group=key.sgc, key_revision=str(key.krn), tariff_index=f"{key.ti:02d}")
+
+
+def shown_change(change: KeyChange, meter: Meter) -> ToldChange:
+    """Return the codes of a key change as tills print them."""
+    return ToldChange(
+        meter=meter, tokens=change.codes, from_key=told_key(change.old), to_key=told_key(change.new)
     )
