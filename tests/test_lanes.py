@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from tests.builders import a_payment
 from tests.conftest import SettableClock
-from vending import lanes
+from vending import lanes, metrics
 from vending.claims import Claim
 from vending.lanes import SIDELINED_SHARE, Drain, Lanes, Speed
 
@@ -183,6 +183,41 @@ def test_the_eta_is_what_waits_over_what_is_drained_in_a_second() -> None:
     assert 9 < drain.eta(5_000) < 11
     _seconds(drain, 2, waits=[], drained=0)
     assert drain.eta(5_000) == math.inf
+
+
+def _told() -> tuple[float, float]:
+    """Return how many wait and in how long they are gone, as it was published."""
+    return metrics.backlog_payments._value.get(), metrics.backlog_eta_seconds._value.get()
+
+
+def test_the_backlog_counts_what_lies_in_the_spool(clock: SettableClock) -> None:
+    held = Lanes(batch_max=BATCH)
+    _seconds(held.drain, 10, waits=[], drained=500)
+    held.sideline(claims(100, clock))
+    held.beyond, held.spooled = 400, 500
+    held.publish()
+    waits, eta = _told()
+    assert waits == 1_000
+    assert eta == held.drain.eta(1_000)
+
+
+def test_the_end_of_a_backlog_that_cannot_be_counted_is_unknown(clock: SettableClock) -> None:
+    held = Lanes(batch_max=BATCH)
+    _seconds(held.drain, 10, waits=[], drained=500)
+    held.sideline(claims(100, clock))
+    held.beyond = None
+    held.publish()
+    assert _told() == (100, math.inf)
+
+
+def test_the_end_of_the_backlog_is_unknown_while_the_database_is_away() -> None:
+    held = Lanes(batch_max=BATCH)
+    held.away = True
+    held.publish()
+    assert _told() == (0, math.inf)
+    held.away = False
+    held.publish()
+    assert _told() == (0, 0.0)
 
 
 def test_speed_follows_large_batches_and_is_not_misled_by_small_ones() -> None:

@@ -61,8 +61,12 @@ class Lanes:
         self._taken: dict[Identity, Claim] = {}
         self._wanted: set[int] = set()
         self.drain = Drain(least=max(1, int(batch_max * SIDELINED_SHARE)), most=batch_max)
-        self.beyond = 0
-        """How many undecided payments the sweep knows of that memory has no room for."""
+        self.beyond: int | None = 0
+        """Undecided payments that the sweep knows of besides; None: too many to count in time."""
+        self.spooled = 0
+        """Payments in the spool, which nobody can vend before the database has them."""
+        self.away = False
+        """Whether the database is away: what waits in it cannot be counted, nor be decided."""
 
     def __len__(self) -> int:
         return len(self._fresh) + len(self._sidelined) + len(self._taken)
@@ -184,9 +188,10 @@ class Lanes:
     def publish(self) -> None:
         """Set the gauges that tell how much waits and when the backlog will be gone."""
         metrics.waiting_payments.set(len(self))
-        waits = len(self._sidelined) + self.beyond
+        waits = len(self._sidelined) + (self.beyond or 0) + self.spooled
         metrics.backlog_payments.set(waits)
-        metrics.backlog_eta_seconds.set(self.drain.eta(waits))
+        unknown = self.away or self.beyond is None
+        metrics.backlog_eta_seconds.set(math.inf if unknown else self.drain.eta(waits))
 
     def _hold(self, claim: Claim, lane: "OrderedDict[Identity, Claim]") -> None:
         identity = _identity(claim)

@@ -76,10 +76,12 @@ waiting_payments = Gauge(
     "stima_waiting_payments", "Payments handed to the sequencer and not yet decided."
 )
 backlog_payments = Gauge(
-    "stima_backlog_payments", "Payments older than a minute that wait, in memory and on disk."
+    "stima_backlog_payments",
+    "Payments that wait: older than a minute, in memory and on disk, or in the spool.",
 )
 backlog_eta_seconds = Gauge(
-    "stima_backlog_eta_seconds", "In how long these are done at the measured rate; +Inf: unknown."
+    "stima_backlog_eta_seconds",
+    "In how long these are done at the measured rate; +Inf: unknown, as without a database.",
 )
 oldest_waiting_seconds = Gauge(
     "stima_oldest_waiting_seconds", "Age of the oldest paid and undecided payment."

@@ -241,7 +241,13 @@ def _lanes(
         on_stored=sequencer.offer,
         patience=config.intake.inbox_milliseconds / 1000,
     )
-    intake = Intake(inbox, kept, clock=clock, patience=config.intake.inbox_milliseconds / 1000)
+    intake = Intake(
+        inbox,
+        kept,
+        clock=clock,
+        patience=config.intake.inbox_milliseconds / 1000,
+        on_left=sequencer.know_spooled,
+    )
     sweep = Sweep(
         readers,
         sequencer,

@@ -67,6 +67,7 @@ class Sequencer:
             on_committed=on_committed,
         )
         self._away = False
+        self._away_since: float | None = None
         self._fence: Fence | None = None
         self._work = asyncio.Event()
         self._stop_asked = asyncio.Event()
@@ -125,9 +126,15 @@ class Sequencer:
             self._lanes.bring_forward(claims)
             self._call()
 
-    def know_beyond(self, count: int) -> None:
-        """Hear how many undecided payments there are besides those in memory."""
-        self._lanes.beyond = max(0, count)
+    def know_beyond(self, count: int | None) -> None:
+        """Hear how many undecided payments there are besides those in memory; None: unknown."""
+        self._lanes.beyond = None if count is None else max(0, count)
+
+    def know_spooled(self, count: int) -> None:
+        """Hear how many payments are in the spool, and come when the database has them."""
+        if count != self._lanes.spooled:
+            self._lanes.spooled = count
+            self._lanes.publish()
 
     def offer(self, payments: Sequence[Payment]) -> None:
         """Hand over payments that have just been stored.
@@ -232,12 +239,10 @@ class Sequencer:
                 await self._turn(self._fence)
                 self._away = False
         except DatabaseAway as fault:
-            self._away = True
+            self._note_away(fault)
             # What was sent may still be under way over there. Taking the lease anew waits for it,
             # or shuts it out by a later epoch: what is read then stays true.
             self._fence, self._takes_back = None, True
-            metrics.database_up.set(0)
-            self._log.warning("the vend lane waits for the database", fault=str(fault))
             await asyncio.sleep(AWAY_SECONDS)
         except OfficeClosed as fault:
             self._log.error("the vend lane waits for its office", fault=str(fault))
@@ -245,10 +250,31 @@ class Sequencer:
         except Fenced as fault:
             self._lose(fault)
 
+    def _note_away(self, fault: DatabaseAway) -> None:
+        """Note that the database is away; the log has it once, however often it is asked."""
+        self._away = True
+        if self._away_since is None:
+            self._away_since = _monotonic()
+            self._log.warning("the vend lane waits for the database", fault=str(fault))
+        metrics.database_up.set(0)
+        self._lanes.away = True
+        self._lanes.publish()
+
+    def _note_answer(self) -> None:
+        """Note that the database answers, and for how long it did not."""
+        metrics.database_up.set(1)
+        if self._away_since is not None:
+            seconds = round(_monotonic() - self._away_since, 1)
+            self._away_since = None
+            self._log.info("the vend lane has the database again", waited_seconds=seconds)
+        if self._lanes.away:
+            self._lanes.away = False
+            self._lanes.publish()
+
     async def _wait_for_lease(self) -> None:
         fence = await lease.take(self._writer, self._lease, restarted=self._takes_back)
         self._takes_back = False
-        metrics.database_up.set(1)
+        self._note_answer()
         self._standing_by = fence is None
         if fence is None:
             metrics.sequencer_owner.set(0)

@@ -198,7 +198,7 @@ class Sweep:
     ) -> AsyncIterator[list[Payment]]:
         """Offer the undecided payments of a window as the sequencer has room, and yield them."""
         start, end = first_at(since), first_at(upto)
-        beyond = 0
+        beyond: int | None = 0
         while not self._stopped.is_set() and self._sequencer.running:
             room = min(FOUND_MAX, self._sequencer.room())
             await self._bring_wanted()
@@ -215,15 +215,18 @@ class Sweep:
             if len(rows) < room:
                 return
             start = payments[-1].payment_id + 1
-            beyond = beyond - room if beyond > room else await self._count(start, first_at(until))
+            if beyond is not None and beyond > room:
+                beyond -= room
+            else:
+                beyond = await self._count(start, first_at(until))
             self._sequencer.know_beyond(beyond)
 
-    async def _count(self, start: int, end: int) -> int:
-        """Return how many are undecided beyond what has been read; 0 when that takes too long."""
+    async def _count(self, start: int, end: int) -> int | None:
+        """Return how many are undecided beyond what has been read; None when it takes too long."""
         try:
             return int(await self._readers.fetchval(COUNT_UNDECIDED, start, end))
         except (TimeoutError, asyncpg.QueryCanceledError):
-            return 0
+            return None
 
     async def _bring_wanted(self) -> None:
         """Bring what customers have asked for and memory had no room for."""

@@ -73,20 +73,40 @@ def test_lanes_are_told_apart_where_the_server_does() -> None:
     assert row.value.startswith("2 fresh, 9 old")
 
 
+UNCOUNTED = "when they are gone is not known: none is decided, or not all could be counted"
+AWAY = "what the database holds is not known while it is away"
+
+
 @pytest.mark.parametrize(
-    ("late", "eta", "told"),
+    ("late", "eta", "up", "told", "mood"),
     [
-        (0, float("inf"), "0 older than a minute"),
-        (500, 20, "500 older than a minute; gone in 20 s at this speed"),
-        (500, float("inf"), "500 older than a minute; nothing is being decided"),
+        (0, 0, 1, "0 older than a minute or in the spool", "calm"),
+        (
+            500, 20, 1,
+            "500 older than a minute or in the spool; gone in 20 s at this speed", "warning",
+        ),
+        (
+            500, float("inf"), 1,
+            "500 older than a minute or in the spool; " + UNCOUNTED,
+            "warning",
+        ),
+        (
+            0, float("inf"), 0,
+            "0 older than a minute or in the spool; " + AWAY,
+            "warning",
+        ),
     ],
-)
+)  # fmt: skip
 def test_the_backlog_is_told_with_the_servers_own_estimate(
-    late: float, eta: float, told: str
+    late: float, eta: float, up: float, told: str, mood: str
 ) -> None:
-    after = {"stima_backlog_payments": late, "stima_backlog_eta_seconds": eta}
+    after = {
+        "stima_backlog_payments": late,
+        "stima_backlog_eta_seconds": eta,
+        "stima_database_up": up,
+    }
     (row,) = [one for one in board.rows({}, after, seconds=1) if one.name == "backlog"]
-    assert row.value == told
+    assert (row.value, row.mood) == (told, mood)
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,7 @@ class Desk:
     spool: Spool
     road: Road
     handed: list[Payment]
+    left: list[int]
 
     async def store(self, notice: PaymentNotice) -> Taken:
         return await self.intake.store(notice, product="prepaid", received_at=NOW)
@@ -142,11 +143,12 @@ async def a_desk(
         writer, numbers=Numbers(clock, node=1), on_stored=handed.extend, patience=patience
     )
     async with spool.opened(directory, bytes_max=bytes_max) as kept:
-        intake = Intake(inbox, kept, clock=clock, patience=patience)
+        left: list[int] = []
+        intake = Intake(inbox, kept, clock=clock, patience=patience, on_left=left.append)
         tasks = [asyncio.create_task(inbox.run())]
         if runs:
             tasks.append(asyncio.create_task(intake.run()))
-        yield Desk(intake, kept, road, handed)
+        yield Desk(intake, kept, road, handed, left)
         intake.stop()
         await road.end()
         near.close()
@@ -327,11 +329,13 @@ async def test_leftovers_of_a_killed_server_are_replayed_at_the_next_start(
         await desk.until(lambda: metrics.spool_oldest_seconds._value.get() == 7_200)
         assert metrics.spool_payments._value.get() == 3
         assert metrics.spool_eta_seconds._value.get() == math.inf
+        assert desk.left[-1] == 3
         desk.road.reopen()
         await desk.caught_up()
         await desk.until(lambda: metrics.spool_oldest_seconds._value.get() == 0)
         assert metrics.spool_payments._value.get() == 0
         assert metrics.spool_eta_seconds._value.get() == 0
+        assert desk.left[-1] == 0
         desk.intake.stop()
         await replaying
     assert await stored(db) == [one.transaction_id for one in notices]

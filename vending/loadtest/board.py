@@ -96,19 +96,23 @@ def _waiting(before: Samples, after: Samples, seconds: float) -> list[Row]:
 
 
 def _backlog(after: Samples) -> Row:
-    """Tell what is older than a minute, in memory and on disk, and the server's own estimate."""
+    """Tell what waits beside the live payments, and the server's own estimate of its end."""
     late = exposition.total(after, "stima_backlog_payments")
     if late is None:
         return Row(name="backlog", value=MISSING)
-    if not late:
-        return Row(name="backlog", value="0 older than a minute")
-    eta = exposition.total(after, "stima_backlog_eta_seconds")
-    known = eta is not None and math.isfinite(eta)
-    return Row(
-        name="backlog",
-        value=f"{late:,.0f} older than a minute{_gone(eta if known else None)}",
-        mood="warning",
-    )
+    eta = exposition.total(after, "stima_backlog_eta_seconds") or 0.0
+    told = f"{late:,.0f} older than a minute or in the spool"
+    if math.isfinite(eta):
+        return Row(
+            name="backlog",
+            value=told + (_gone(eta) if late else ""),
+            mood="warning" if late else "calm",
+        )
+    if exposition.total(after, "stima_database_up") == 0:
+        unknown = "what the database holds is not known while it is away"
+    else:
+        unknown = "when they are gone is not known: none is decided, or not all could be counted"
+    return Row(name="backlog", value=f"{told}; {unknown}", mood="warning")
 
 
 def _gone(eta: float | None) -> str:

@@ -83,6 +83,7 @@ class Intake:
     """Takes notices in for as long as its process lives; `run` brings the spool's into the inbox.
 
     `patience` is how long a quarantine may take before the spool is used; the inbox has its own.
+    `on_left` hears how many payments are in the spool, whenever that is counted.
     """
 
     def __init__(
@@ -93,7 +94,9 @@ class Intake:
         clock: Clock,
         patience: float,
         seconds: Callable[[], float] = time.monotonic,
+        on_left: Callable[[int], None] = lambda _count: None,
     ) -> None:
+        self._on_left = on_left
         self._inbox = inbox
         self._spool = spool
         self._clock = clock
@@ -243,6 +246,7 @@ class Intake:
             self._oldest = None
         left = max(0, self._spool.count - self._replayed)
         metrics.spool_payments.set(left)
+        self._on_left(left)
         eta = math.inf if self._away else left / self._per_second
         metrics.spool_eta_seconds.set(eta if left else 0.0)
         age = self._clock() - self._oldest if self._oldest is not None else timedelta(0)
