@@ -9,6 +9,7 @@ import prometheus_client
 from aiohttp import web
 
 from vending.api.v1.errand import Carried, Errand
+from vending.api.v1.quotas import Shared
 from vending.clock import Clock
 from vending.config import Config
 from vending.payments.intake import Taken
@@ -92,7 +93,8 @@ class Doors:
     `started` whether the door is open; all are asked anew for every health probe. `waits_because`
     is the code of what keeps a server that has just started from its database; None once it is
     there. `page` is the whole server's metrics. A front has `errands`, by
-    which the core carries out what vendors ask to be written. A server that is a `sandbox` has
+    which the core carries out what vendors ask to be written, and `requests`, which are what all
+    fronts let in. A server that is a `sandbox` has
     nothing behind its other doors.
     """
 
@@ -108,6 +110,7 @@ class Doors:
     waits_because: Callable[[], str | None] = lambda: None
     page: Callable[[], Awaitable[bytes]] = own_page
     errands: Callable[[Errand], Awaitable[Carried]] | None = None
+    requests: Shared | None = None
     sandbox: bool = False
 
 

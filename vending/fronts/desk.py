@@ -31,6 +31,8 @@ from vending.fronts.frames import (
     Found,
     FromFront,
     Kept,
+    LetIn,
+    LetInElsewhere,
     Page,
     Quarantine,
     Sell,
@@ -81,6 +83,7 @@ class Desk:
             self._teller,
             page=self._page,
             hear=lambda told: self._hear(front, told),
+            pass_on=lambda told: self._pass_on(front, told),
         )
         self._seats[front] = seat
         loop = asyncio.get_running_loop()
@@ -113,6 +116,11 @@ class Desk:
     def _hear(self, front: int, told: Tally) -> None:
         self._sums.hear(front, told.families)
 
+    def _pass_on(self, front: int, told: LetIn) -> None:
+        for number, seat in self._seats.items():
+            if number != front and not seat.wire.full:
+                seat.wire.send(LetInElsewhere(told.counts))
+
     def _page(self) -> bytes:
         metrics.fronts.set(sum(seat.serves.is_set() for seat in self._seats.values()))
         return self._sums.page()
@@ -141,11 +149,13 @@ class Seat:
         *,
         page: Callable[[], bytes],
         hear: Callable[[Tally], None],
+        pass_on: Callable[[LetIn], None],
     ) -> None:
         self._doors = doors
         self._teller = teller
         self._page = page
         self._hear = hear
+        self._pass_on = pass_on
         self._calls: set[asyncio.Task[None]] = set()
         self._log = log.get("fronts")
         self.serves = asyncio.Event()
@@ -173,6 +183,8 @@ class Seat:
                 self.wire.send(Page(frame.call, self._page()))
             case Tally():
                 self._hear(frame)
+            case LetIn():
+                self._pass_on(frame)
             case Serving():
                 self.serves.set()
 

@@ -95,8 +95,14 @@ class Serving(_Frame, frozen=True, tag=7):
     """This front listens; not answered."""
 
 
+class LetIn(_Frame, frozen=True, tag=9):
+    """Vendors' requests this front let in since it last told, by whose quota; not answered."""
+
+    counts: dict[str, int]
+
+
 Call = Store | Quarantine | Sell | Carry | AskPage
-FromFront = Call | Bump | Tally | Serving
+FromFront = Call | Bump | Tally | Serving | LetIn
 
 
 class Welcome(_Frame, frozen=True, tag=1):
@@ -118,6 +124,12 @@ class State(_Frame, frozen=True, tag=2):
     tariffs_loaded: bool
     started: bool
     waits_because: str | None
+
+
+class LetInElsewhere(_Frame, frozen=True, tag=9):
+    """Vendors' requests that another front let in, by whose quota."""
+
+    counts: dict[str, int]
 
 
 class Found(_Frame, frozen=True, tag=3):
@@ -164,7 +176,7 @@ class Failed(_Frame, frozen=True, tag=7):
 
 
 Answer = Found | Kept | Sold | Brought | Page | Failed
-FromCore = Welcome | State | Answer
+FromCore = Welcome | State | LetInElsewhere | Answer
 
 T = TypeVar("T")
 

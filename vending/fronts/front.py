@@ -23,6 +23,9 @@ from vending.postgres.pool import Pool
 COUNT_SECONDS = 1.0
 """How often the core hears what was counted: what a killed front takes along is at most that."""
 
+SHARE_SECONDS = 0.1
+"""How often other fronts hear what was let in: how long each may count a quota for its own."""
+
 _BODY_BYTES_MAX = Server().body_bytes_max
 
 
@@ -61,8 +64,8 @@ async def run(end: socket.socket) -> None:
         stack.push_async_callback(door.close)
         lines.serving(line)
         collector.spare()
-        counting = asyncio.create_task(_count(line))
-        stack.callback(counting.cancel)
+        for telling in (_count(line), _share(line)):
+            stack.callback(asyncio.create_task(telling).cancel)
         ends = {asyncio.create_task(one.wait()) for one in (stop, line.lost)}
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         for one in ends:
@@ -86,6 +89,7 @@ def doors(line: Line, config: Config, readers: Pool) -> Doors:
         waits_because=lambda: line.state.waits_because,
         page=lambda: lines.page(line),
         errands=lambda errand: lines.carried(line, errand),
+        requests=line.requests,
     )
 
 
@@ -99,3 +103,9 @@ async def _count(line: Line) -> None:
     while True:
         await asyncio.sleep(COUNT_SECONDS)
         lines.count(line)
+
+
+async def _share(line: Line) -> None:
+    while True:
+        await asyncio.sleep(SHARE_SECONDS)
+        lines.share(line)

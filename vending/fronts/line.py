@@ -17,6 +17,7 @@ from typing import NoReturn, TypeVar
 import msgspec
 
 from vending.api.v1.errand import Carried, Errand
+from vending.api.v1.quotas import Shared
 from vending.errors import Unavailable, VendingError
 from vending.fronts import tally
 from vending.fronts.frames import (
@@ -31,6 +32,8 @@ from vending.fronts.frames import (
     FromCore,
     FromFront,
     Kept,
+    LetIn,
+    LetInElsewhere,
     Page,
     Quarantine,
     Sell,
@@ -117,6 +120,8 @@ class Line:
         self._welcome: asyncio.Future[Welcome] = self._loop.create_future()
         self.lost = asyncio.Event()
         """Set when the core has gone: nothing can be asked any more."""
+        self.requests = Shared()
+        """Vendors' requests that were let in, here and by other fronts."""
         decoder = msgspec.msgpack.Decoder(FromCore)
         self.wire = Wire(
             decoder.decode,
@@ -177,6 +182,8 @@ class Line:
         elif isinstance(frame, Welcome):
             if not self._welcome.done():
                 self._welcome.set_result(frame)
+        elif isinstance(frame, LetInElsewhere):
+            self.requests.hear(frame.counts)
         else:
             asked = self._calls.get(frame.call)
             # An answer nobody waits for any more is late, and of no use.
@@ -301,6 +308,13 @@ async def page(line: Line) -> bytes:
 def count(line: Line) -> None:
     """Tell the core what this front has counted."""
     line.tell(Tally(tally.counted()))
+
+
+def share(line: Line) -> None:
+    """Tell the core, for the other fronts, which vendors' requests this one has let in."""
+    counts = line.requests.untold()
+    if counts:
+        line.tell(LetIn(counts))
 
 
 def serving(line: Line) -> None:

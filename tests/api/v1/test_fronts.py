@@ -1,6 +1,7 @@
 """The vendors' API behind front processes: the core writes, and a revoked key ends on each."""
 
 import asyncio
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,41 @@ async def test_fronts_ask_their_core_for_all_that_the_sandbox_remembers(
                 await session.close()
         running.process.terminate()
         assert await running.process.wait() == 0
+
+
+async def test_fronts_share_a_vendors_quota(
+    database: Database, office: Connection, seals: Seals, tmp_path: Path
+) -> None:
+    await accounts.add(office, "acme", name="Acme", who="Jane", now=system_clock())
+    issued = await credentials.issue_key(
+        office, "acme", Grant(), seals=seals, who="Jane", now=system_clock()
+    )
+    bearer = {"Authorization": f"Bearer {issued.secret}"}
+    settings = settings_file(tmp_path, database=on(database))
+    async with served(settings, SERVER, "--workers", "2") as running:
+        place = f"{await url_of(running)}/v1/float"
+        sessions = [aiohttp.ClientSession(headers=bearer) for _ in range(CONNECTIONS)]
+        try:
+            quota = 2_000_000
+            made = len(await asyncio.gather(*(left_of_today(one, place) for one in sessions)))
+            for session in sessions:
+                # To ask uses one more, so an answer that counts all was told of all the others.
+                async with asyncio.timeout(20):
+                    while await left_of_today(session, place) != quota - (made := made + 1):
+                        await asyncio.sleep(0.2)
+        finally:
+            for session in sessions:
+                await session.close()
+        running.process.terminate()
+        assert await running.process.wait() == 0
+
+
+async def left_of_today(session: aiohttp.ClientSession, url: str) -> int:
+    """Ask, and return what is said to remain of the day's quota."""
+    async with session.get(url) as response:
+        told = re.search(r'"day";r=(\d+)', response.headers["RateLimit"])
+        assert told is not None
+        return int(told[1])
 
 
 async def asked(

@@ -2,14 +2,17 @@
 
 The headers follow draft-ietf-httpapi-ratelimit-headers: `RateLimit-Policy` names each quota (`q`)
 and its window in seconds (`w`), `RateLimit` what remains of it (`r`) and in how many seconds it is
-whole again (`t`). The burst refills evenly; the day begins at midnight UTC. Counts are in memory,
-of each process that is asked: they bound what one vendor can load us with, and are no accounting.
+whole again (`t`). The burst refills evenly; the day begins at midnight UTC. Counts are in memory:
+they bound what one vendor can load us with, and are no accounting. Processes that answer the same
+vendors tell each other what they let in, and each takes that off as well. What one lets in before
+it has heard of the others leaves a vendor in debt, so that over time it has its quota and no more.
 """
 
 import math
 import random
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Final
@@ -38,6 +41,31 @@ class QuotaExceeded(Unavailable):
     code = "quota_exceeded"
 
 
+class Shared:
+    """What this process has let in and not told yet, and what it has heard that others let in."""
+
+    def __init__(self) -> None:
+        self._here: Counter[str] = Counter()
+        self._elsewhere: Counter[str] = Counter()
+
+    def count(self, vendor_id: str) -> None:
+        """Count one request that was let in here."""
+        self._here[vendor_id] += 1
+
+    def hear(self, counts: Mapping[str, int]) -> None:
+        """Take what another process let in."""
+        self._elsewhere.update(counts)
+
+    def untold(self) -> dict[str, int]:
+        """Return what was counted since this was last asked."""
+        told, self._here = self._here, Counter()
+        return dict(told)
+
+    def heard(self, vendor_id: str) -> int:
+        """Return what others let in of a vendor's since this was last asked."""
+        return self._elsewhere.pop(vendor_id, 0)
+
+
 @dataclass(slots=True)
 class _Used:
     left: float
@@ -47,7 +75,10 @@ class _Used:
 
 
 class Quotas:
-    """The quotas of all vendors in this process; times are seconds of a steady clock."""
+    """The quotas of all vendors; times are seconds of a steady clock.
+
+    `shared` is given where other processes answer the same vendors.
+    """
 
     def __init__(
         self,
@@ -55,12 +86,14 @@ class Quotas:
         *,
         chance: random.Random,
         seconds: Callable[[], float] = time.monotonic,
+        shared: Shared | None = None,
     ) -> None:
         self._burst = settings.burst_quota
         self._window = BURST_SECONDS
         self._day = settings.day_quota
         self._chance = chance
         self._seconds = seconds
+        self._shared = shared
         self._used: dict[str, _Used] = {}
         self._policy = (
             f'"burst";q={self._burst};w={self._window}, "day";q={self._day};w={DAY_SECONDS}'
@@ -75,6 +108,8 @@ class Quotas:
             raise self._refusal("burst", (1.0 - used.left) * self._window / self._burst)
         used.left -= 1.0
         used.today += 1
+        if self._shared is not None:
+            self._shared.count(vendor_id)
 
     def headers(self, vendor_id: str, *, now: datetime) -> Headers:
         """Return what a vendor is told of its quotas."""
@@ -82,7 +117,7 @@ class Quotas:
         whole = math.ceil((self._burst - used.left) * self._window / self._burst)
         left = max(0, self._day - used.today)
         told = (
-            f'"burst";r={math.floor(used.left)};t={whole}, '
+            f'"burst";r={max(0, math.floor(used.left))};t={whole}, '
             f'"day";r={left};t={math.ceil(_until_midnight(now))}'
         )
         return (("RateLimit-Policy", self._policy), ("RateLimit", told))
@@ -98,6 +133,10 @@ class Quotas:
         used.seen_at = at
         if today != used.day:
             used.day, used.today = today, 0
+        if self._shared is not None:
+            others = self._shared.heard(vendor_id)
+            used.left -= others
+            used.today += others
         return used
 
     def _refusal(self, policy: str, wait: float) -> QuotaExceeded:
