@@ -1,5 +1,7 @@
 """Shifts: one open at a time at each till, and totals that are the ledger's own."""
 
+from datetime import timedelta
+
 import pytest
 
 from tests.conftest import SettableClock
@@ -43,6 +45,29 @@ async def test_totals_are_what_the_ledger_says_of_the_outlet_or_the_till(market:
     assert await shifts.totals(db, closed) == Totals(sales=1, amount_minor=2 * PRICE)
     assert await shifts.totals(db, whole) == Totals(sales=4, amount_minor=5 * PRICE)
     assert (await trial_balance(db))["float:acme"] == -(100 - 7) * PRICE
+
+
+async def test_what_is_sold_in_the_instant_of_opening_and_closing_is_in_one_shift(
+    market: Market,
+) -> None:
+    clock, db = market.yard.clock, market.app
+    await market.deposit(100 * PRICE)
+    meter = (await market.yard.meter()).meter_number
+
+    async def sell() -> None:
+        at = clock() - timedelta(seconds=2)  # it arrives two seconds after it was paid
+        await market.sells(meter, short_code="Kisumu", paid_at=at)
+
+    await _open(db, clock, 1, "Kisumu")
+    await sell()
+    first = await shifts.close(db, "acme", outlet="Kisumu", now=clock())
+    second = await _open(db, clock, 2, "Kisumu")
+    assert await shifts.totals(db, first) == Totals(sales=1, amount_minor=PRICE)
+    assert await shifts.totals(db, second) == Totals(sales=0, amount_minor=0)
+    clock.advance(seconds=1)
+    await sell()
+    assert await shifts.totals(db, second) == Totals(sales=1, amount_minor=PRICE)
+    assert await shifts.totals(db, first) == Totals(sales=1, amount_minor=PRICE)
 
 
 async def test_one_shift_is_open_at_a_time(

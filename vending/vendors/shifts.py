@@ -20,15 +20,21 @@ _SLACK = timedelta(hours=1)
 
 _CLERK_LENGTH_MAX = 60
 
+# A shift takes in the instant of its opening and not that of its closing, so it lasts at least a
+# microsecond, and the next one at its place begins no sooner than it ends: what is sold between two
+# commands of one instant is in one shift, and in one alone.
 OPEN = """
 insert into shift (shift_id, vendor_id, outlet, till, clerk, opened_at)
-values ($1, $2, $3, $4, $5, $6)
+select $1, $2, $3, $4, $5,
+       greatest($6::timestamptz, (select max(closed_at)
+                                    from shift
+                                   where vendor_id = $2 and outlet = $3 and till = $4))
 on conflict (vendor_id, outlet, till) where closed_at is null do nothing
 returning shift_id, vendor_id, outlet, till, clerk, opened_at, closed_at
 """
 
 CLOSE = """
-update shift set closed_at = $5
+update shift set closed_at = greatest($5::timestamptz, opened_at + interval '1 microsecond')
  where vendor_id = $1 and outlet = $2 and till = $3 and ($4::bigint is null or shift_id = $4)
    and closed_at is null
 returning shift_id, vendor_id, outlet, till, clerk, opened_at, closed_at
