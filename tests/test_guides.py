@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 import sys
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from vending.tariffs.example import check
 HERE = "http://127.0.0.1:8080"
 """Where the guides expect a demo; a test's is elsewhere."""
 
+REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
 OPERATING = Path(__file__).parents[1] / "docs" / "operating"
 
 
@@ -54,8 +56,9 @@ async def test_the_guide_for_those_who_sell_can_be_pasted(tmp_path: Path) -> Non
         )
         assert code == 0, told
         tokens = re.findall(r'"token":"([0-9]{20})"', told)
-        assert len(tokens) == 3
-        assert len(set(tokens)) == 1
+        assert len(tokens) == 4
+        assert len(set(tokens)) == 2
+        assert told.count('"sandbox":true') == 1
         assert '"balance_minor":24950000' in told
         assert told.count('"code":"reference_barred"') == 2
         key = (tmp_path / "acme.key").read_text().strip()
@@ -66,3 +69,28 @@ async def test_the_guide_for_those_who_sell_can_be_pasted(tmp_path: Path) -> Non
             assert code == 0, told
             assert shown in told
             assert re.search(r"\b[0-9]{20}\b", told), told
+        await _hear(tmp_path, {"KEY": key, "URL": url})
+
+
+async def _hear(folder: Path, environment: dict[str, str]) -> None:
+    """Paste what webhooks.md shows to try: an endpoint, a receiver, a test event, a forged one."""
+    page = REFERENCE / "webhooks.md"
+    text = re.sub(r"^.*?## Try it", "", page.read_text("utf-8"), flags=re.DOTALL)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    text = text.replace("9000", port)
+    made, asked = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    (program,) = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    (folder / "receiver.py").write_text(program)
+    heard = folder / "heard.txt"
+    script = (
+        f"{made}\n{sys.executable} receiver.py > heard.txt 2>&1 & receiver=$!\n"
+        f"for _ in $(seq 100); do curl -s -o /dev/null localhost:{port} && break; sleep 0.1; done\n"
+        f"{asked}\nfor _ in $(seq 100); do grep -q genuine heard.txt && break; sleep 0.1; done\n"
+        "kill $receiver"
+    )
+    code, told = await ended(("bash", "-c", script), environment=environment, folder=folder)
+    assert code == 0, told
+    assert "genuine: endpoint.test" in heard.read_text(), told
+    assert "not believed: " in heard.read_text(), told

@@ -9,10 +9,17 @@ from typing import Any
 
 from tests import errors_page
 from vending.api.v1 import description, problems, tokens
+from vending.api.v1.receipts import METER
 from vending.api.v1.table import OPERATIONS
 from vending.errors import VendingError
 
 Json = dict[str, Any]
+
+EXAMPLES: dict[str, Json] = {
+    "makeQuote": {"meter": METER, "amount_minor": 50_000},
+    "sell": {"reference": "till-7:0001", "meter": METER, "amount_minor": 50_000},
+}
+"""Bodies of which a schema cannot say what belongs together; a test asks by them."""
 
 HEAD = """<!doctype html>
 <html lang="en">
@@ -28,6 +35,7 @@ body { font: 16px/1.5 system-ui, sans-serif; margin: 0; display: grid;
 nav { position: sticky; top: 0; align-self: start; max-height: 100vh; overflow: auto;
   padding: 1rem; border-right: 1px solid var(--line); font-size: .9rem; }
 nav ul { list-style: none; margin: 0 0 1rem; padding: 0; }
+nav li { display: flex; gap: .4rem; } nav code { overflow-wrap: anywhere; }
 main { padding: 1rem; }
 section { border-top: 1px solid var(--line); padding: 1rem 0; }
 code, pre { font: .9em/1.45 ui-monospace, monospace; }
@@ -35,7 +43,8 @@ pre { background: var(--soft); padding: .8rem; overflow: auto; border-radius: .4
 table { border-collapse: collapse; width: 100%; font-size: .92rem; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .6rem .3rem 0;
   border-bottom: 1px solid var(--line); }
-.verb { display: inline-block; min-width: 3.6em; font: 700 .8em ui-monospace, monospace; }
+.verb { display: inline-block; flex: none; min-width: 4.4em;
+  font: 700 .8em ui-monospace, monospace; }
 .GET { color: var(--get); } .POST { color: var(--post); } .PATCH { color: var(--patch); }
 .DELETE { color: var(--delete); } a { color: inherit; } .said { opacity: .75; }
 @media (max-width: 50rem) { body { display: block; } nav { position: static; max-height: none; } }
@@ -46,13 +55,18 @@ th, td { text-align: left; vertical-align: top; padding: .3rem .6rem .3rem 0;
 FIRST = """<h2 id="start">Start</h2>
 <p>A small till sends its API key. A machine that keeps a secret well fetches an access token, which
 lasts minutes, and sends that. Either goes into the same header:</p>
-<pre>KEY=stima_live_...
-curl -H "Authorization: Bearer $KEY" $URL/v1/float</pre>
+<pre>URL=http://127.0.0.1:8080
+KEY=stima_test_...
+curl -H "Authorization: Bearer $KEY" "$URL/v1/meters/01000000008"</pre>
+<p>A key that begins with <code>stima_test_</code> sells in the sandbox, where there is a meter for
+everything that can happen and no money (docs/reference/sandbox.md); one that begins with
+<code>stima_live_</code> sells. The way from nothing to a first token is docs/operating/sell.md.</p>
 <pre>curl -u "$CLIENT:$SECRET" -d grant_type=client_credentials $URL/oauth/token</pre>
 <p>A client may also sign (private_key_jwt): send <code>client_assertion_type</code> and
 <code>client_assertion</code> in place of the secret.</p>
 <h3>Refusals</h3>
 <p>Every refusal is <code>application/problem+json</code>. <code>code</code> is stable.
+<code>title</code> says what happened, <code>advice</code> what to do.
 <code>retry</code> is <b>never</b> (change something first), <b>same-reference</b> (ask again by the
 same reference: that settles what became of it) or <b>after</b> (nothing happened; wait
 <code>retry_after_seconds</code>). <code>money_state</code> is <b>not_taken</b>, <b>held</b>,
@@ -89,7 +103,7 @@ def _navigation(document: Json) -> str:
         parts.append(f'<p><a href="#{tag["name"]}">{tag["name"]}</a></p>\n<ul>\n')
         for path, methods in document["paths"].items():
             parts += [
-                f'<li><a href="#{told["operationId"]}">{_verb(method.upper())}'
+                f'<li>{_verb(method.upper())}<a href="#{told["operationId"]}">'
                 f"<code>{escape(path)}</code></a></li>\n"
                 for method, told in methods.items()
                 if tag["name"] in told["tags"]
@@ -114,7 +128,10 @@ def _operation(document: Json, method: str, path: str, told: Json) -> str:
         schema = _resolved(document, content["schema"])
         parts.append(f"<p>Body <code>{media}</code></p>\n{_members(document, schema)}")
         if media == "application/json":
-            parts.append(_curl(method, path, _example(document, schema)))
+            body = EXAMPLES.get(name) or _example(document, schema)
+            parts.append(_curl(method, path, body))
+    if "requestBody" not in told:
+        parts.append(_curl(method, path, None))
     parts += _answers(document, told["responses"])
     parts.append(_given(name))
     return "".join([*parts, "</section>\n"])
@@ -145,7 +162,10 @@ def _given(name: str) -> str:
     if not kinds:
         return ""
     links = ", ".join(f'<a href="#{kind.code}"><code>{kind.code}</code></a>' for kind in kinds)
-    return f"<p class=said>Codes of its own: {links}</p>\n"
+    return (
+        f"<p class=said>Codes of its own: {links}. "
+        '<a href="#codes">Any operation</a> may also refuse the key, the quota or the body.</p>\n'
+    )
 
 
 def _codes() -> str:
@@ -229,11 +249,18 @@ def _example(document: Json, schema: Json) -> object:
 
 
 def _curl(method: str, path: str, body: object) -> str:
-    text = (
-        f'curl -X {method} -H "Authorization: Bearer $KEY" -H "Content-Type: application/json" \\\n'
-        f"     -d '{json.dumps(body)}' $URL{path}"
-    )
+    asked = "" if method == "GET" else f" -X {method}"
+    text = f'curl{asked} -H "Authorization: Bearer $KEY" "$URL{path}"'.replace("{meter}", METER)
+    if body is not None:
+        text = _sending(method, path, body)
     return f"<pre>{escape(text, quote=False)}</pre>\n"
+
+
+def _sending(method: str, path: str, body: object) -> str:
+    return (
+        f'curl -X {method} -H "Authorization: Bearer $KEY" -H "Content-Type: application/json" \\\n'
+        f"     -d '{json.dumps(body)}' \"$URL{path}\""
+    )
 
 
 def _resolved(document: Json, schema: Json) -> Json:

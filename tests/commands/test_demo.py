@@ -65,6 +65,29 @@ async def test_the_printed_command_buys_once_however_often_it_is_pasted(home: Pa
     assert not (home / "postgres" / "postmaster.pid").exists()
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+async def test_the_printed_sale_is_a_first_token_and_the_key_outlives_a_restart(home: Path) -> None:
+    tokens = []
+    for _ in range(2):
+        async with demo(home) as running:
+            await running.line("Serving since")
+            first = next(at for at, line in enumerate(running.lines) if "till.sh" in line)
+            code, answer = await ended(("bash", "-c", "\n".join(running.lines[first : first + 4])))
+            assert code == 0, answer
+            told = re.search(r'"sandbox":true.*"token":"([0-9]{20})"', answer)
+            assert told is not None, answer
+            tokens.append(told[1])
+            code, _ = await running.interrupt()
+            assert code == 0
+    # The same key, reference and facts: the same digits, of any server.
+    assert tokens[0] == tokens[1]
+    assert (home / "till.sh").stat().st_mode & 0o077 == 0
+    (home / "till.sh").unlink()
+    code, told = await ran("demo", "--home", home, "--port", "0", "--once")
+    assert code == 0, told
+    assert "export KEY=stima_test_" in (home / "till.sh").read_text()
+
+
 async def test_an_interrupt_while_it_starts_leaves_nothing_behind(home: Path) -> None:
     async with demo(home) as running:
         await running.line("postgresql")

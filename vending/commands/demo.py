@@ -23,7 +23,7 @@ from rich.console import Console
 
 from vending import log, server
 from vending.clock import Clock, system_clock
-from vending.commands import demo_utility
+from vending.commands import demo_till, demo_utility
 from vending.commands.demo_story import Narrator, next_purchase, play
 from vending.commands.demo_utility import DemoUtility
 from vending.config import Config
@@ -48,6 +48,7 @@ class World:
     server: Running
     town: Town
     operator: Operator
+    till: Path
 
 
 def demo(
@@ -95,7 +96,9 @@ async def _serve(narrator: Narrator, *, home: Path, port: int, once: bool, clock
             return
         elsewhere = "" if home == HOME else f" --home {shlex.quote(str(home))}"
         narrator.show(
-            next_purchase(operator, customer, clock(), program=_program(), home=elsewhere)
+            next_purchase(operator, customer, program=_program(), home=elsewhere)
+            + demo_till.first_sale(running.till)
+            + f"\nServing since {clock():%H:%M} UTC; Ctrl-C stops everything and keeps the data.\n"
         )
         town.watch(narrator.reading)
         await narrator.keep_up()
@@ -119,13 +122,14 @@ async def world(narrator: Narrator, *, home: Path, port: int, clock: Clock) -> A
     async with database.opened(settings.database) as base:
         narrator.say("postgresql", "running")
         await demo_utility.furnish(utility, base, clock=clock, say=narrator.say)
-        async with _served(narrator, utility, port=port, clock=clock) as running:
+        test_key = await demo_till.key(utility, base.dsn, clock=clock)
+        async with _served(narrator, utility, port=port, test_key=test_key, clock=clock) as running:
             yield running
 
 
 @asynccontextmanager
 async def _served(
-    narrator: Narrator, utility: DemoUtility, *, port: int, clock: Clock
+    narrator: Narrator, utility: DemoUtility, *, port: int, test_key: str, clock: Clock
 ) -> AsyncIterator[World]:
     kept = utility.secrets
     ring = await asyncio.to_thread(utility.key_store.open, passphrase=kept.key_passphrase)
@@ -138,6 +142,7 @@ async def _served(
             async with server.running(settings, clock=clock) as running:
                 carrier.report_url = f"{running.url}/sms/{kept.sms_callback_path}/report"
                 narrator.say("server", running.url)
+                till = await demo_till.write(utility, url=running.url, kept=test_key)
                 line = Line(
                     base_url=running.url,
                     secret=kept.callback_path,
@@ -156,7 +161,11 @@ async def _served(
                             line, history=history, clock=clock, randomness=chance
                         ) as operator:
                             yield World(
-                                config=settings, server=running, town=town, operator=operator
+                                config=settings,
+                                server=running,
+                                town=town,
+                                operator=operator,
+                                till=till,
                             )
                 finally:
                     Whereabouts.forget(utility.home)

@@ -6,7 +6,6 @@ Colours and panels when a person looks, plain lines when piped.
 import asyncio
 import json
 import shlex
-from datetime import datetime
 
 from rich.console import Console
 from rich.panel import Panel
@@ -173,9 +172,7 @@ def _tell_operator(narrator: Narrator, sale: Sale) -> None:
             narrator.say("server", f"answers the {call}: {answer.text or answer.status}")
 
 
-def next_purchase(
-    operator: Operator, customer: Home, at: datetime, *, program: str, home: str
-) -> str:
+def next_purchase(operator: Operator, customer: Home, *, program: str, home: str) -> str:
     """Return the shell command that pays again: M-PESA's confirmation of a new payment.
 
     `program` is how `vending` is called from here; `home` is the option that names the demo, or "".
@@ -195,8 +192,6 @@ def next_purchase(
             "",
             f"  {program} simulate pay {customer.meter_number} 500{home}",
             f"  {program} simulate --help",
-            "",
-            f"Serving since {at:%H:%M} UTC; Ctrl-C stops everything and keeps the data.",
             "",
         )
     )

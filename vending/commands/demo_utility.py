@@ -92,6 +92,7 @@ class DemoUtility:
             vendors=config.Vendors(
                 secret=self.secrets.vendors, public_url=f"http://127.0.0.1:{port}"
             ),
+            webhooks=config.Webhooks(loopback=True),
             mpesa=config.Mpesa(secret=self.secrets.callback_path, allowed_addresses=["127.0.0.1"]),
             route=[config.Route(short_code=SHORT_CODE)],
             intake=config.Intake(spool_dir=str(self.home / "spool")),
@@ -128,8 +129,8 @@ def opened(home: Path) -> DemoUtility:
         earlier = msgspec.json.decode(path.read_bytes(), type=dict[str, str])
     kept = msgspec.convert(made | earlier, DemoSecrets)
     if earlier.keys() != made.keys():
-        _write_private(path, msgspec.json.encode(kept))
-    _write_private(home / SETTINGS, _for_commands(home, kept).encode())
+        write_private(path, msgspec.json.encode(kept))
+    write_private(home / SETTINGS, _for_commands(home, kept).encode())
     return DemoUtility(home=home, secrets=kept, homes=seed.homes())
 
 
@@ -213,7 +214,8 @@ def _quoted(text: str) -> str:
     return msgspec.json.encode(text).decode()
 
 
-def _write_private(path: Path, content: bytes) -> None:
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file whole that its owner alone may read."""
     draft = path.with_suffix(".new")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(content)

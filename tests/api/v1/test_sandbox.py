@@ -13,6 +13,7 @@ from tests.api.v1.test_sales import a_sale, refused, sell
 from tests.builders import a_meter, a_meter_number
 from tests.conftest import SettableClock
 from tests.database import Database
+from tests.vendor_api_page import EXAMPLES
 from vending.api.v1.table import OPERATIONS
 from vending.meters import directory
 from vending.postgres.pool import Connection
@@ -106,6 +107,11 @@ async def test_a_magic_meter_refuses_as_it_is_documented(
     refused(await sell(dev, body), status, code)
     refused(await dev.get(f"/v1/sales/{body['reference']}"), status, code)
     refused(await dev.post(f"/v1/sales/{body['reference']}/reprint"), status, code)
+
+
+async def test_the_examples_of_the_description_for_people_can_be_pasted(dev: Caller) -> None:
+    assert (await dev.post("/v1/quotes", EXAMPLES["makeQuote"])).status == 201
+    assert (await dev.post("/v1/sales", EXAMPLES["sell"])).status == 201
 
 
 async def test_a_number_that_no_magic_meter_has_is_unknown(dev: Caller) -> None:
