@@ -36,7 +36,7 @@ class DebtNone(Refused):
     code = "debt_none"
 
 
-class ServiceChargeNone(Refused):
+class ChargeNone(Refused):
     """There is no service charge to pay.
 
     Nothing was taken. Charges that are due each month are taken with purchases.
@@ -100,12 +100,12 @@ def taken_off(
 ) -> tuple[tuple[Debt, int], ...]:
     """Return what each debt of an account takes of a sum, in the order they are paid off.
 
-    Raises DebtNone, ServiceChargeNone and DebtExceeded.
+    Raises DebtNone, ChargeNone and DebtExceeded.
     """
     asked = [debt for debt in debts if debt.balance_minor and _belongs(debt, account)]
     owed = sum(debt.balance_minor for debt in asked)
     if not owed:
-        raise ServiceChargeNone if account is Account.SERVICE_CHARGE else DebtNone
+        raise ChargeNone if account is Account.SERVICE_CHARGE else DebtNone
     if amount_minor > owed:
         raise DebtExceeded(balance_minor=owed)
     taken: list[tuple[Debt, int]] = []

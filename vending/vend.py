@@ -12,18 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from vending import (
-    announcements,
-    batch,
-    bookings,
-    claims,
-    cover,
-    earlier,
-    notices,
-    rekeying,
-    repayments,
-    shelf,
-)
+from vending import announcements, batch, bookings, claims, cover, earlier, notices, rekeying, shelf
 from vending.batch import Changes
 from vending.claims import Claim, Refusal
 from vending.cover import Cover
@@ -49,6 +38,7 @@ from vending.payments.payment import (
 from vending.postgres.pool import Session
 from vending.postgres.writer import Writer
 from vending.quantities import WH_PER_TENTH
+from vending.repayments import settle
 from vending.shelf import Shelf, usage_of
 from vending.tariffs import quote
 from vending.tariffs.catalogue import Catalogue
@@ -194,9 +184,7 @@ async def prepare(
             told=money.told,
             numbers=office.numbers,
         )
-    unpaid = repayments.settle(
-        repaying, changes, meters=stock, money=money, catalogue=office.catalogue
-    )
+    unpaid = settle(repaying, changes, meters=stock, money=money, catalogue=office.catalogue)
     after = before | {one.payment_id: one for one in changes.outcomes}
     changes.reassigned = _reassigned(found.claims, declined, after)
     reasons = {_number(one.claim): one.reason for one in declined} | unpaid

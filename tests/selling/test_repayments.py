@@ -13,7 +13,7 @@ from vending.claims import Account
 from vending.ledger.journal import trial_balance
 from vending.meters import directory
 from vending.payments.payment import OutcomeKind
-from vending.repayments import DebtExceeded, DebtNone, ServiceChargeNone
+from vending.repayments import ChargeNone, DebtExceeded, DebtNone
 from vending.selling.sale import ReferenceReused, Sale, SaleAsked
 from vending.vendors.floats import FloatInsufficient
 
@@ -108,7 +108,7 @@ async def test_more_than_is_owed_is_refused_and_nothing_is_taken(shop: Shop) -> 
     with pytest.raises(DebtNone):
         await shop.sold(paying(meter, 1))
     await shop.sold(paying(meter, 10_000, Account.SERVICE_CHARGE))
-    with pytest.raises(ServiceChargeNone):
+    with pytest.raises(ChargeNone):
         await shop.sold(paying(meter, 1, Account.SERVICE_CHARGE))
     assert await owed(shop, meter) == {}
     assert await shop.market.balance() == before - 100_000

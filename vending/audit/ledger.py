@@ -45,27 +45,34 @@ select outcome.payment_id::text
 # The first posting is the debit; the next are what each debt was paid, in order, and after them
 # there is only what a vendor earns on it.
 REPAYMENT_NOT_BOOKED = """
-select coalesce(outcome.payment_id, booked.document_id)::text
-  from (select * from outcome where kind = 'account_credited') as outcome
-  full join (select * from entry where kind = 'repayment') as booked
-    on booked.document_id = outcome.payment_id
+select outcome.payment_id::text
+  from outcome
   left join payment on payment.payment_id = outcome.payment_id
- where outcome.payment_id is null
-    or booked.sequence is distinct from 0
-    or (select count(*) from entry where entry.document_id = outcome.payment_id) <> 1
-    or outcome.meter_number is null
-    or payment.product is distinct from 'account'
-    or payment.amount_minor
-       is distinct from (select sum(minor) from unnest(outcome.line_amounts) as minor)
-    or (select min(minor) from unnest(outcome.line_amounts) as minor) <= 0
-    or (select array_agg(-minor order by place)
-          from unnest(booked.amounts[2:1 + cardinality(outcome.line_amounts)])
-               with ordinality as line (minor, place))
-       is distinct from outcome.line_amounts
-    or exists (select from unnest(booked.accounts[2 + cardinality(outcome.line_amounts):])
-                           as more (account_id)
-                 join account using (account_id)
-                where account.code not like 'commission:%')
+  left join entry as booked
+    on booked.document_id = outcome.payment_id and booked.kind = 'repayment'
+ where outcome.kind = 'account_credited'
+   and (booked.sequence is distinct from 0
+        or (select count(*) from entry where entry.document_id = outcome.payment_id) <> 1
+        or outcome.meter_number is null
+        or payment.product is distinct from 'account'
+        or payment.amount_minor
+           is distinct from (select sum(minor) from unnest(outcome.line_amounts) as minor)
+        or (select min(minor) from unnest(outcome.line_amounts) as minor) <= 0
+        or (select array_agg(-minor order by place)
+              from unnest(booked.amounts[2:1 + cardinality(outcome.line_amounts)])
+                   with ordinality as line (minor, place))
+           is distinct from outcome.line_amounts
+        or exists (select from unnest(booked.accounts[2 + cardinality(outcome.line_amounts):])
+                               as more (account_id)
+                     join account using (account_id)
+                    where account.code not like 'commission:%'))
+union all
+select document_id::text
+  from entry
+ where kind = 'repayment'
+   and not exists (select from outcome
+                    where outcome.payment_id = entry.document_id
+                      and outcome.kind = 'account_credited')
 """
 
 ENTRY_UNBALANCED = """
