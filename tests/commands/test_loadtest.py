@@ -17,7 +17,7 @@ from vending.commands.top import MetricsAway, top
 from vending.config import ConfigInvalid
 from vending.loadtest import board
 from vending.loadtest.run import Look
-from vending.loadtest.scenarios import SCENARIOS
+from vending.loadtest.scenarios import OPERATOR, SCENARIOS
 from vending.loadtest.target import TargetForeign, TargetUnreadable
 from vending.simulation.visit import DemoNotRunning, Whereabouts
 
@@ -54,15 +54,31 @@ def test_a_variable_that_is_not_set_is_named() -> None:
     assert config.variable("A", {"A": "b"}) == "b"
 
 
+def test_a_secret_in_a_file_is_read_from_there(tmp_path: Path) -> None:
+    (tmp_path / "load.env").write_text("A=b\n")
+    given = ("--target", "http://127.0.0.1:8080", "--secret-file", "load.env", "--secret")
+    with pytest.raises(ConfigInvalid, match="OTHER"):
+        run("steady-day", *given, "OTHER")
+
+
+def test_a_demos_callback_secret_is_no_vendors_key(tmp_path: Path) -> None:
+    Whereabouts(
+        url="http://127.0.0.1:8080", town_url="http://127.0.0.1:1", secret="s", short_code="888880"
+    ).write(tmp_path)
+    with pytest.raises(SecretMissing) as missing:
+        run("vendor-day", "--home", str(tmp_path))
+    assert "vendor-day" in missing.value.advice()
+
+
 def test_a_demos_secret_is_for_that_demo_alone(tmp_path: Path) -> None:
     Whereabouts(
         url="http://127.0.0.1:8080", town_url="http://127.0.0.1:1", secret="s", short_code="888880"
     ).write(tmp_path)
     options = loadtest.Options(home=tmp_path)
-    there, secret = loadtest._address(options)
+    there, secret = loadtest._address(options, OPERATOR)
     assert (there.url, secret) == ("http://127.0.0.1:8080", "s")
     with pytest.raises(SecretMissing):
-        loadtest._address(loadtest.Options(home=tmp_path, target="http://127.0.0.1:9"))
+        loadtest._address(loadtest.Options(home=tmp_path, target="http://127.0.0.1:9"), OPERATOR)
 
 
 def test_the_scenarios_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ from tests.loadtest.records import record, samples, second
 from vending.loadtest import limits, run, verdict
 from vending.loadtest.limits import LIMITS, LimitUnknown
 from vending.loadtest.run import Look, Run, RunUnreadable
-from vending.loadtest.scenarios import CALM, SCENARIOS, named
+from vending.loadtest.scenarios import CALM, OPERATOR, SALES, SCENARIOS, named
 
 
 def measured(one: Run) -> dict[str, float | None]:
@@ -25,7 +25,12 @@ def told(one: Run) -> verdict.Verdict:
 def test_every_scenario_is_held_to_limits_that_exist() -> None:
     for scenario in SCENARIOS.values():
         assert set(scenario.limits) <= set(LIMITS)
-        assert set(scenario.limits) >= {"unacknowledged", "undecided", "stored-beyond-sent"}
+        twice = (
+            {"undecided", "stored-beyond-sent"}
+            if scenario.door is OPERATOR
+            else {"tokens-beyond-sold", "refused-percent"}
+        )
+        assert set(scenario.limits) >= {"unacknowledged"} | twice
 
 
 def test_a_good_run_passes_and_says_what_was_done() -> None:
@@ -103,6 +108,33 @@ def test_silence_while_something_is_offered_is_no_recovery() -> None:
         msgspec.structs.replace(second(n), answered={}, latency={}) for n in range(10, 20)
     ]
     assert measured(record("month-start", seconds=seconds))["recovery-s"] == float("inf")
+
+
+def test_sales_that_are_refused_are_counted_in_a_hundred() -> None:
+    seconds = [second(0, status="201"), second(1, status="422"), second(2), second(3)]
+    one = record("vendor-day", seconds=seconds, limits=dict(SALES))
+    assert measured(one)["refused-percent"] == 25
+    assert not told(one).passed
+
+
+def test_a_sale_that_sold_twice_is_seen_in_the_tokens() -> None:
+    limits_set = {"tokens-beyond-sold": 0.0}
+    assert told(record("vendor-day", limits=limits_set)).passed
+    looks = [Look(at=0.0, samples=samples()), Look(at=9.0, samples=samples(decided=101))]
+    assert measured(record("vendor-day", limits=limits_set, looks=looks)) == {
+        "tokens-beyond-sold": 1.0
+    }
+    blind = [Look(at=0.0, samples=None)]
+    assert measured(record("vendor-day", limits=limits_set, looks=blind)) == {
+        "tokens-beyond-sold": None
+    }
+
+
+def test_what_sold_is_told_in_the_words_of_vendors() -> None:
+    text = told(record("vendor-day", limits={})).text
+    assert "100 sales in 100 requests" in text
+    assert "half of the sales within" in text
+    assert "payment" not in text
 
 
 def test_limits_can_be_changed_and_taken_away() -> None:

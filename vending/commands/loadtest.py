@@ -20,10 +20,21 @@ from vending.commands import surroundings
 from vending.commands.loadtest_progress import Progress
 from vending.commands.surroundings import console
 from vending.errors import Rejected
-from vending.loadtest import customers, drive, limits, report, run, scenarios, sizing, target
+from vending.loadtest import (
+    customers,
+    drive,
+    limits,
+    report,
+    run,
+    scenarios,
+    secrets_file,
+    sizing,
+    target,
+)
 from vending.loadtest import verdict as verdicts
 from vending.loadtest.gun import Order
 from vending.loadtest.run import Asked, Run
+from vending.loadtest.scenarios import OPERATOR, Door
 from vending.loadtest.target import Target
 from vending.simulation.visit import DemoNotRunning, Whereabouts
 
@@ -41,10 +52,11 @@ _ABOVE_ZERO = Number(gt=0)
 
 
 class SecretMissing(Rejected):
-    """The load test does not know the secret part of the callback addresses.
+    """The load test does not know the secret it needs.
 
-    Put it into an environment variable and name that with --secret; for a demo that runs on this
-    machine, give its directory with --home.
+    That is the secret part of the callback addresses, or for `vendor-day` vendors' API keys. Put it
+    into an environment variable and name that with --secret (with --secret-file, into that file);
+    the callbacks of a demo on this machine need only its directory, --home.
     """
 
     code = "secret_missing"
@@ -107,8 +119,11 @@ class Options:
         Parameter(help="Meters to buy for: CSV with a meter_number column; default: the demo's."),
     ] = None
     secret: Annotated[
-        str, Parameter(help="Name of the environment variable that holds the callback secret.")
+        str, Parameter(help="Environment variable with the callback secret, or vendors' keys.")
     ] = ""
+    secret_file: Annotated[
+        Path | None, Parameter(help="File of NAME=VALUE lines in which that variable is.")
+    ] = None
     home: Annotated[Path, Parameter(help="Directory of a running demo, to learn its secret.")] = (
         Path(".stima")
     )
@@ -143,7 +158,7 @@ def play(
     """
     chosen = options or Options()
     day = scenarios.named(scenario)
-    there, secret = _address(chosen)
+    there, secret = _address(chosen, day.door)
     buyers = (
         customers.of_the_demo()
         if chosen.meters is None
@@ -254,8 +269,8 @@ def _concluded(done: Run, page: Path) -> bool:
     return verdict.passed
 
 
-def _address(chosen: Options) -> tuple[Target, str]:
-    """Return the target and its secret; of a demo on this machine both are known."""
+def _address(chosen: Options, door: Door) -> tuple[Target, str]:
+    """Return the target and its secret; of a demo on this machine the callbacks' is known."""
     try:
         demo = Whereabouts.read(chosen.home)
     except DemoNotRunning:
@@ -266,8 +281,9 @@ def _address(chosen: Options) -> tuple[Target, str]:
         chosen.target or (demo.url if demo else ""), owned=chosen.i_own_this_target
     )
     if chosen.secret:
-        return there, config.variable(chosen.secret)
-    if demo is not None and demo.url == there.url:
+        told = None if chosen.secret_file is None else secrets_file.read(chosen.secret_file)
+        return there, config.variable(chosen.secret, told)
+    if door is OPERATOR and demo is not None and demo.url == there.url:
         return there, demo.secret
     raise SecretMissing(target=there.url)
 

@@ -8,7 +8,7 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
 from vending.loadtest import exposition, latency
-from vending.loadtest.run import CONFIRMS, OK, Look, Second
+from vending.loadtest.run import CONFIRMS, DONE, Look, Second
 
 PLAIN_STEPS = 10
 """A progress that nobody watches is told in tenths: a log keeps every line."""
@@ -34,13 +34,13 @@ class Told:
         if self.second is not None:
             one = self.second
             offered = sum(one.offered.values())
-            good = sum(counts.get(OK, 0) for counts in one.answered.values())
+            good = sum(counts.get(yes, 0) for counts in one.answered.values() for yes in DONE)
             other = sum(sum(counts.values()) for counts in one.answered.values()) - good
             counts = latency.merged(
                 found for kind, found in one.latency.items() if kind in CONFIRMS
             )
             p99 = latency.percentile(counts, 0.99)
-            parts.append(f"{offered:>5,}/s offered  {good:>5,}/s answered 200")
+            parts.append(f"{offered:>5,}/s offered  {good:>5,}/s done")
             parts.append(f"p99 {'-' if p99 is None else f'{p99 * 1000:.0f} ms':>7}")
             if other:
                 parts.append(f"{other:,} otherwise")

@@ -64,6 +64,11 @@ def post(path: str, body: bytes, *, host: str, headers: str = "") -> bytes:
     return head.encode("ascii") + body
 
 
+def get(path: str, *, host: str, headers: str = "") -> bytes:
+    """Return the bytes of a GET. `headers` are whole lines, each ending in CRLF."""
+    return f"GET {path} HTTP/1.1\r\nHost: {host}\r\n{headers}\r\n".encode("ascii")
+
+
 def _silent(_second: int) -> None:
     """Do nothing at the end of a second."""
 

@@ -20,9 +20,11 @@ from vending.loadtest import callbacks, latency, scenarios
 from vending.loadtest.callbacks import Callbacks
 from vending.loadtest.customers import Customer
 from vending.loadtest.generator import Generator, Shot
-from vending.loadtest.run import Ended, Second
+from vending.loadtest.run import DONE, REFUSED, Ended, Second
+from vending.loadtest.scenarios import VENDORS
 from vending.loadtest.script import CHECK, KINDS, Script
 from vending.loadtest.target import Target
+from vending.loadtest.tills import Tills
 
 READY = b"ready"
 GO = b"go"
@@ -34,12 +36,14 @@ GRAIN_SECONDS = 0.001
 STATUS_NAMES = {0: "broken", -1: "timed out", -2: "not sent"}
 """What became of a request without a status."""
 
-_OK = 200
-_ACCEPTED = (b'"ResultCode":"0"', b'"ResultCode": "0"')
+_ACCEPTED = (b'"ResultCode":"0"', b'"ResultCode": "0"', b'"can_vend":true')
+_NOT_TAKEN = b'"money_state":"not_taken"'
+_DONE = frozenset(int(status) for status in DONE)
+_REFUSED = frozenset(int(status) for status in REFUSED)
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What to fire."""
+    """What to fire. `secret` is the callbacks', or vendors' keys with spaces in between."""
 
     target: Target
     secret: str
@@ -113,15 +117,11 @@ class _Count:
     """Counts what is offered and what comes back, second by second."""
 
     def __init__(self, order: Order) -> None:
-        writer = Callbacks(
-            host=order.target.authority,
-            path=f"/op/saf/{order.secret}/v2",
-            short_code=order.short_code,
-            prefix=callbacks.prefix_at(order.started_at),
-            started_at=order.started_at,
-        )
+        scenario = scenarios.named(order.scenario)
+        self._sells = scenario.door is VENDORS
+        writer = _writer(order, sells=self._sells)
         script = Script(
-            scenarios.named(order.scenario),
+            scenario,
             order.customers,
             seconds=order.seconds,
             scale=order.scale,
@@ -151,11 +151,12 @@ class _Count:
         self._answered[kind, status] += 1
         if status > 0:
             self._latency[kind][latency.bucket_of(seconds)] += 1
-        if status == _OK:
-            if kind != CHECK:
+        refused = self._sells and status in _REFUSED and _NOT_TAKEN in body
+        if kind != CHECK:
+            if status in _DONE or refused:
                 self.acknowledged.add(shot.name)
-            elif not any(yes in body for yes in _ACCEPTED):
-                self.died.add(int(shot.name))
+        elif refused or (status in _DONE and not any(yes in body for yes in _ACCEPTED)):
+            self.died.add(int(shot.name))
 
     def taken(self, second: int, unsent: int) -> Second:
         """Return what was counted since the last time, and begin anew."""
@@ -179,6 +180,20 @@ class _Count:
         self._latency.clear()
         self._cpu_seconds = cpu_seconds
         return report
+
+
+def _writer(order: Order, *, sells: bool) -> Callbacks | Tills:
+    """Return what writes the requests of a run."""
+    prefix = callbacks.prefix_at(order.started_at)
+    if sells:
+        return Tills(host=order.target.authority, keys=order.secret.split(), prefix=prefix)
+    return Callbacks(
+        host=order.target.authority,
+        path=f"/op/saf/{order.secret}/v2",
+        short_code=order.short_code,
+        prefix=prefix,
+        started_at=order.started_at,
+    )
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from vending.errors import Rejected
 from vending.loadtest import drive, exposition, latency
-from vending.loadtest.run import CONFIRMS, Run
+from vending.loadtest.run import CONFIRMS, REFUSED, Run
 from vending.loadtest.scenarios import CALM, Scenario
 
 OFF = "off"
@@ -146,6 +146,24 @@ def _lag_p99_ms(run: Run, _scenario: Scenario) -> float | None:
     return _milliseconds(latency.percentile(run.ended.lag, 0.99)) or 0.0
 
 
+def _refused_percent(run: Run, _scenario: Scenario) -> float | None:
+    offered = run.offered(*CONFIRMS)
+    refused = sum(
+        one.answered.get(kind, {}).get(status, 0)
+        for one in run.seconds
+        for kind in CONFIRMS
+        for status in REFUSED
+    )
+    return refused / offered * 100 if offered else 0.0
+
+
+def _tokens_beyond_sold(run: Run, _scenario: Scenario) -> float | None:
+    if run.risen("stima_outcomes_total") is None:
+        return None
+    tokens = run.risen("stima_outcomes_total", kind="token_issued") or 0.0
+    return max(0.0, tokens - run.ended.payments)
+
+
 def recovery_seconds(run: Run, scenario: Scenario) -> float:
     """Return how long after the worst was over confirmations were as quick as on a calm day.
 
@@ -182,6 +200,30 @@ LIMITS: Mapping[str, Limit] = {
             asks="99 % of validations should be answered within",
             unit="ms",
             measure=_p99_ms("check"),
+        ),
+        Limit(
+            name="sale-p99-ms",
+            asks="99 % of sales should be answered within",
+            unit="ms",
+            measure=_p99_ms(*CONFIRMS),
+        ),
+        Limit(
+            name="look-up-p99-ms",
+            asks="99 % of look-ups should be answered within",
+            unit="ms",
+            measure=_p99_ms("check"),
+        ),
+        Limit(
+            name="refused-percent",
+            asks="sales that were refused should be at most",
+            unit="%",
+            measure=_refused_percent,
+        ),
+        Limit(
+            name="tokens-beyond-sold",
+            asks="tokens issued beyond the sales that were made should be at most",
+            unit="",
+            measure=_tokens_beyond_sold,
         ),
         Limit(
             name="unacknowledged",

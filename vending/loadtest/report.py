@@ -8,8 +8,8 @@ from itertools import pairwise
 from vending.loadtest import charts, exposition, latency, limits, verdict
 from vending.loadtest.charts import Bar, Limit, Mark, Series
 from vending.loadtest.limits import Judgement, figure
-from vending.loadtest.run import CONFIRMS, OK, Run
-from vending.loadtest.scenarios import Scenario
+from vending.loadtest.run import CONFIRMS, DONE, Run
+from vending.loadtest.scenarios import Door, Scenario
 
 CSS = """
 :root { color-scheme: light }
@@ -58,9 +58,9 @@ def page(run: Run, scenario: Scenario) -> str:
         f"<p>{escape(scenario.says)}</p>",
         _asked_table(run),
         "<h2>What was injected when</h2>",
-        _injected_table(run, marks),
+        _injected_table(run, marks, scenario.door),
         "<h2>What happened</h2>",
-        *_charts(run, marks),
+        *_charts(run, marks, scenario.door),
         "<h2>Answers</h2>",
         _answers_table(run),
         "<h2>What the server decided and refused</h2>",
@@ -93,11 +93,11 @@ def _end(run: Run) -> float:
     return max([look.at for look in run.looks] + [one.second for one in run.seconds], default=0.0)
 
 
-def _charts(run: Run, marks: Sequence[Mark]) -> list[str]:
+def _charts(run: Run, marks: Sequence[Mark], door: Door) -> list[str]:
     return [
-        _throughput(run, marks),
-        _latency_over_time(run, marks),
-        _histogram(run),
+        _throughput(run, marks, door),
+        _latency_over_time(run, marks, door),
+        _histogram(run, door),
         _queue_age(run, marks),
         _queue_length(run, marks),
         _processors(run, marks),
@@ -105,30 +105,33 @@ def _charts(run: Run, marks: Sequence[Mark]) -> list[str]:
     ]
 
 
-def _throughput(run: Run, marks: Sequence[Mark]) -> str:
+def _throughput(run: Run, marks: Sequence[Mark], door: Door) -> str:
     told = [(one.second, sum(one.offered.get(kind, 0) for kind in CONFIRMS)) for one in run.seconds]
     kept = [
-        (one.second, sum(one.answered.get(kind, {}).get(OK, 0) for kind in CONFIRMS))
+        (
+            one.second,
+            sum(one.answered.get(kind, {}).get(yes, 0) for kind in CONFIRMS for yes in DONE),
+        )
         for one in run.seconds
     ]
     asked = [(one.second, one.offered.get("check", 0)) for one in run.seconds]
     return charts.lines(
         "Offered, accepted and vended",
         [
-            Series(name="confirmations offered", points=told),
+            Series(name=f"{door.confirm}s offered", points=told),
             Series(name="accepted", points=kept),
             Series(name="vended", points=_rate(run, "stima_outcomes_total")),
-            Series(name="validations offered", points=asked),
+            Series(name=f"{door.check}s offered", points=asked),
         ],
         unit="per second",
-        says="Accepted are confirmations answered 200 (repeats included); vended are payments "
-        "that got their token or their refund.",
+        says=f"Accepted are {door.confirm}s answered 200 or 201 (repeats included); vended are "
+        f"{door.payment}s that got their token or their refund.",
         marks=marks,
         until=_end(run),
     )
 
 
-def _latency_over_time(run: Run, marks: Sequence[Mark]) -> str:
+def _latency_over_time(run: Run, marks: Sequence[Mark], door: Door) -> str:
     def points(share: float, *kinds: str) -> list[tuple[float, float | None]]:
         found: list[tuple[float, float | None]] = []
         for one in run.seconds:
@@ -137,14 +140,15 @@ def _latency_over_time(run: Run, marks: Sequence[Mark]) -> str:
             found.append((one.second, None if value is None else value * 1000))
         return found
 
-    allowed = run.asked.limits.get("confirm-p99-ms")
+    limits_set = run.asked.limits
+    allowed = limits_set.get("confirm-p99-ms", limits_set.get("sale-p99-ms"))
     return charts.lines(
         "How long answers took",
         [
-            Series(name="confirmation, slowest", points=points(1.0, *CONFIRMS)),
-            Series(name="confirmation, 99 %", points=points(0.99, *CONFIRMS)),
-            Series(name="confirmation, half", points=points(0.5, *CONFIRMS)),
-            Series(name="validation, 99 %", points=points(0.99, "check")),
+            Series(name=f"{door.confirm}, slowest", points=points(1.0, *CONFIRMS)),
+            Series(name=f"{door.confirm}, 99 %", points=points(0.99, *CONFIRMS)),
+            Series(name=f"{door.confirm}, half", points=points(0.5, *CONFIRMS)),
+            Series(name=f"{door.check}, 99 %", points=points(0.99, "check")),
         ],
         unit="ms",
         says="Each point is a second's answers: this share of them took no longer.",
@@ -154,7 +158,7 @@ def _latency_over_time(run: Run, marks: Sequence[Mark]) -> str:
     )
 
 
-def _histogram(run: Run) -> str:
+def _histogram(run: Run, door: Door) -> str:
     counts = run.latencies(*CONFIRMS)
     step = latency.STEPS // _OCTAVE_PARTS
     coarse: Counter[int] = Counter()
@@ -170,7 +174,7 @@ def _histogram(run: Run) -> str:
             Bar(
                 name=f"≤ {charts.number(upto)}",
                 value=coarse[part],
-                says=f"{coarse[part]:,} confirmations ({share:.2g} %) took up to "
+                says=f"{coarse[part]:,} {door.confirm}s ({share:.2g} %) took up to "
                 f"{charts.number(upto)} ms",
             )
         )
@@ -182,9 +186,9 @@ def _histogram(run: Run) -> str:
         if (value := latency.percentile(counts, share)) is not None
     )  # fmt: skip
     return charts.bars(
-        "Confirmations by the time they took",
+        f"{door.confirm.capitalize()}s by the time they took",
         values,
-        unit="confirmations",
+        unit=f"{door.confirm}s",
         says=f"Within: {told}." if told else "",
         across="milliseconds, each bar 1.4 times the one before",
     )
@@ -311,13 +315,13 @@ def _asked_table(run: Run) -> str:
     )
 
 
-def _injected_table(run: Run, marks: Sequence[Mark]) -> str:
+def _injected_table(run: Run, marks: Sequence[Mark], door: Door) -> str:
     shares = [
-        ("validations", run.offered("check")),
-        ("first confirmations", run.offered("confirm")),
-        ("confirmations of payments made hours before", run.offered("late confirm")),
-        ("repeated confirmations", run.offered("repeat")),
-        ("payments refused at validation, so never confirmed", run.ended.refused_at_check),
+        (f"{door.check}s", run.offered("check")),
+        (f"first {door.confirm}s", run.offered("confirm")),
+        (f"{door.confirm}s of {door.payment}s made hours before", run.offered("late confirm")),
+        (f"repeated {door.confirm}s", run.offered("repeat")),
+        (f"{door.payment}s refused at {door.check}, so none was made", run.ended.refused_at_check),
     ]
     moments = [(f"{mark.at:.1f} s", escape(mark.text)) for mark in marks]
     return _table(("second", "what"), moments, numbers={0}) + _table(

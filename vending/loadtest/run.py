@@ -17,6 +17,12 @@ CONFIRMS = ("confirm", "repeat", "late confirm")
 """The kinds of request that say that money has moved."""
 
 OK = "200"
+SOLD = "201"
+DONE = (OK, SOLD)
+"""Statuses of what was done: a sale that is made now is answered 201."""
+
+REFUSED = ("409", "422", "429", "503")
+"""Statuses of a sale that was refused, for good or for now; nothing is sold, and the till knows."""
 
 
 class RunUnreadable(Rejected):

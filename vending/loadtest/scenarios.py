@@ -23,6 +23,26 @@ class Buyers(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Door:
+    """Where the requests of a scenario go in, and what they are called there (one of each).
+
+    What is called `check` and `confirm` elsewhere is a question that moves no money, and a call
+    that says or makes it move.
+    """
+
+    payment: str
+    check: str
+    confirm: str
+
+
+OPERATOR = Door(payment="payment", check="validation", confirm="confirmation")
+"""A mobile-money operator's callbacks."""
+
+VENDORS = Door(payment="sale", check="look-up", confirm="sale")
+"""The vendors' API: `GET /v1/meters/...` and `POST /v1/sales`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
     """Payments that come along one curve and behave alike.
 
@@ -78,6 +98,7 @@ class Scenario:
     title: str
     says: str
     streams: tuple[Stream, ...]
+    door: Door = OPERATOR
     storms: tuple[Storm, ...] = ()
     moments: tuple[Moment, ...] = ()
     over: float | None = None
@@ -109,6 +130,16 @@ CALM = {
 SURGE = CALM | {"confirm-p99-ms": 2_000.0, "check-p99-ms": 1_000.0, "token-p99-ms": 30_000.0,
                 "recovery-s": 60.0}  # fmt: skip
 """What is asked through a surge: an operator's patience instead of its comfort."""
+
+SALES = {
+    "sale-p99-ms": 500.0,
+    "look-up-p99-ms": 250.0,
+    "unacknowledged": 0.0,
+    "refused-percent": 2.0,
+    "tokens-beyond-sold": 0.0,
+    "generator-lag-p99-ms": 25.0,
+}
+"""What is asked where vendors sell: a clerk and a customer stand there and wait."""
 
 _ALL = (
     Scenario(
@@ -233,6 +264,38 @@ _ALL = (
         moments=(Moment(at=0.5, text="noon"),),
         over=0.75,
         limits=CALM | {"recovery-s": 60.0},
+    ),
+    Scenario(
+        name="vendor-day",
+        title="A day at the vendors",
+        says="Tills look a meter up and sell to it, at four rates, each for a quarter of the run; "
+        "now and then an answer is late, and the till sends the same sale again.",
+        door=VENDORS,
+        streams=(
+            Stream(
+                name="tills",
+                curve=Curve(
+                    (
+                        (0, 10),
+                        (0.25, 10),
+                        (0.25, 20),
+                        (0.5, 20),
+                        (0.5, 40),
+                        (0.75, 40),
+                        (0.75, 60),
+                        (1, 60),
+                    )
+                ),
+                mistyped=0.0,
+                repeated=0.05,
+            ),
+        ),
+        moments=(
+            Moment(at=0.25, text="20 sales/s"),
+            Moment(at=0.5, text="40 sales/s"),
+            Moment(at=0.75, text="60 sales/s"),
+        ),
+        limits=SALES,
     ),
 )
 

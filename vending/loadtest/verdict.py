@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from vending.loadtest import latency
 from vending.loadtest.limits import Judgement, figure
-from vending.loadtest.run import CONFIRMS, OK, Run
+from vending.loadtest.run import CONFIRMS, DONE, Run
 from vending.loadtest.scenarios import Scenario
 
 GENERATOR = "generator-lag-p99-ms"
@@ -59,27 +59,30 @@ def _story(run: Run, scenario: Scenario) -> str:
     requests = sum(sum(one.offered.values()) for one in run.seconds)
     peak = max((sum(one.offered.values()) for one in run.seconds), default=0)
     busiest = f"{peak:,} requests in the busiest second"
-    offered = f"{payments:,} payments in {requests:,} requests over {figure(run.asked.seconds)} s"
+    door = scenario.door
+    offered = (
+        f"{payments:,} {door.payment}s in {requests:,} requests over {figure(run.asked.seconds)} s"
+    )
     parts = [f"{scenario.title}: {offered}, {busiest}."]
     if not payments:
         return parts[0]
     parts.append(
-        "Every payment was acknowledged"
+        f"Every {door.payment} was acknowledged"
         if not lost
-        else f"{lost:,} payments were never acknowledged"
+        else f"{lost:,} {door.payment}s were never acknowledged"
     )
     p50, p99 = (latency.percentile(run.latencies(*CONFIRMS), share) for share in (0.5, 0.99))
     if p50 is not None and p99 is not None:
         parts[-1] += (
-            f": half of the confirmations within {figure(p50 * 1000)} ms, "
+            f": half of the {door.confirm}s within {figure(p50 * 1000)} ms, "
             f"99 % within {figure(p99 * 1000)} ms."
         )
     else:
         parts[-1] += "."
-    refused = {status: count for status, count in run.statuses().items() if status != OK}
+    refused = {status: count for status, count in run.statuses().items() if status not in DONE}
     if refused:
         told = ", ".join(f"{count:,} {_status(status)}" for status, count in refused.items())
-        parts.append(f"Not every request got a 200: {told}.")
+        parts.append(f"Not every request got what it asked for: {told}.")
     tokens = run.risen("stima_outcomes_total", kind="token_issued")
     if tokens is not None:
         others = (run.risen("stima_outcomes_total") or 0.0) - tokens
