@@ -16,31 +16,39 @@ from vending.postgres.pool import Session
 from vending.vendors import commission, floats
 from vending.vendors.commission import Rates
 from vending.vendors.floats import FloatInsufficient
-from vending.vendors.vendor import vendor_of
+from vending.vendors.vendor import VendorSuspended, vendor_of
 
 
 class Cover:
     """How much each vendor of a batch may still sell for; `drawn` is what the batch takes.
 
-    `told` are the vendors that want to hear of their sales.
+    `told` are the vendors that want to hear of their sales, `suspended` those that may not sell:
+    they may have been let in before they were.
     """
 
     def __init__(
-        self, available: Mapping[str, int], rates: Rates, told: frozenset[str] = frozenset()
+        self,
+        available: Mapping[str, int],
+        rates: Rates,
+        told: frozenset[str] = frozenset(),
+        suspended: frozenset[str] = frozenset(),
     ) -> None:
         self._available = available
         self._rates = rates
+        self._suspended = suspended
         self.told = told
         self.drawn: dict[str, int] = {}
 
     def afresh(self) -> "Cover":
         """Return the cover as it was read, before any sale."""
-        return Cover(self._available, self._rates, self.told)
+        return Cover(self._available, self._rates, self.told, self._suspended)
 
     def require(self, payment: Payment) -> None:
-        """Raise FloatInsufficient unless its vendor's float covers a payment."""
+        """Raise VendorSuspended or FloatInsufficient unless a payment's vendor may make it."""
         vendor_id = vendor_of(payment.notice.operator)
         if vendor_id is not None:
+            if vendor_id in self._suspended:
+                raise VendorSuspended(vendor_id=vendor_id)
             left = self._available.get(vendor_id, 0) - self.drawn.get(vendor_id, 0)
             if payment.notice.amount_minor > left:
                 raise FloatInsufficient(vendor_id=vendor_id)
@@ -79,4 +87,5 @@ async def read(db: Session, claims: Iterable[Claim], *, in_flight: InFlight) -> 
         flying = 0 if seen else in_flight.drawn.get(vendor_id, 0)
         available[vendor_id] = held.available_minor - flying
     told = frozenset(vendor_id for vendor_id, held in found.items() if held.told)
-    return Cover(available, rates, told)
+    suspended = frozenset(vendor_id for vendor_id, held in found.items() if held.suspended)
+    return Cover(available, rates, told, suspended)

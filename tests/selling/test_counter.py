@@ -28,8 +28,10 @@ from vending.selling.sale import (
 )
 from vending.tariffs.quote import AmountTooLarge, AmountTooSmall
 from vending.values import replace
+from vending.vendors import accounts
 from vending.vendors.barred import ReferenceBarred
 from vending.vendors.floats import FloatInsufficient
+from vending.vendors.vendor import VendorSuspended
 
 
 async def test_a_sale_is_made_and_found_again_by_its_reference(shop: Shop) -> None:
@@ -493,6 +495,21 @@ async def test_a_sale_whose_token_is_out_becomes_one_dispute(shop: Shop) -> None
     assert first == again
     assert (first.reference, first.reason, first.opened_by) == (sale.reference, "typo", "till")
     assert await shop.market.balance() == 99 * PRICE
+
+
+async def test_a_sale_that_was_let_in_before_the_vendor_was_suspended_is_not_made(
+    shop: Shop,
+) -> None:
+    wanted, market = asked(await shop.meter()), shop.market
+    async with shop.busy():
+        sale = shop.begin(wanted)
+        await shop.waiting(2)
+        await accounts.suspend(market.app, "acme", note="", who="Jane", now=shop.clock())
+    with pytest.raises(VendorSuspended):
+        await sale
+    assert await market.balance() == 100 * PRICE
+    await accounts.resume(market.app, "acme", note="", who="Jane", now=shop.clock())
+    assert (await shop.sold(wanted)).reference == wanted.reference
 
 
 # Look-ups.

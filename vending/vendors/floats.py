@@ -30,6 +30,9 @@ PARAMETERS = 3
 
 READ = """
 select vendor_id, balance_minor, credit_limit_minor, last_batch,
+       exists (select from vendor
+                where vendor.vendor_id = vendor_float.vendor_id
+                  and vendor.status = 'suspended') as suspended,
        exists (select from webhook_endpoint as endpoint
                 where endpoint.vendor_id = vendor_float.vendor_id and endpoint.state = 'enabled'
                   and (event_types = '{}' or 'sale.completed' = any(event_types))) as told
@@ -87,7 +90,8 @@ class LimitMalformed(Rejected):
 class Float(Value, frozen=True, kw_only=True):
     """A vendor's balance with us, and its credit limit, in cents.
 
-    `told` says whether it has an endpoint that hears of sales; only `read` looks.
+    `told` says whether it has an endpoint that hears of sales, `suspended` that it may not sell;
+    only `read` looks.
     """
 
     vendor_id: str
@@ -95,6 +99,7 @@ class Float(Value, frozen=True, kw_only=True):
     credit_limit_minor: int
     last_batch: int = 0
     told: bool = False
+    suspended: bool = False
 
     @property
     def available_minor(self) -> int:
