@@ -27,7 +27,7 @@ async def test_a_sale_is_told_to_a_vendor_that_wants_to_hear(shop: Shop) -> None
     assert sale.outcome.token not in event["body"]
     assert msgspec.json.decode(event["body"])["data"] == {
         "reference": sale.reference, "meter": meter, "outlet": "Kisumu-1", "till": NO_TILL,
-        "amount_minor": 50_000, "energy_wh": sale.outcome.energy_wh,
+        "amount_minor": 50_000, "energy_wh": sale.outcome.energy_wh, "key_change_codes": [],
         "sold_at": "2026-11-22T08:00:00Z",
     }  # fmt: skip
 
