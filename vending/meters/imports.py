@@ -40,6 +40,9 @@ from vending.postgres.pool import Connection
 MERGERS = 2
 """Ranges merged at a time. Two keep two cores busy; more would crowd out live sales."""
 
+IN_BULK_SHARE = 0.9
+"""Part of a first import that is merged in bulk; the rest leaves look-ups by phone quick."""
+
 
 LOST = (
     asyncpg.PostgresConnectionError,
@@ -222,6 +225,7 @@ async def _merge(
     """Merge every range, `MERGERS` at a time; return the sum of what they did."""
     merged = Merged()
     done = 0
+    in_bulk_rows = stage.rows * IN_BULK_SHARE if await stage.directory_is_empty() else 0
     ranges = stage.ranges()
     turn = asyncio.Lock()
 
@@ -234,7 +238,7 @@ async def _merge(
         async with _connected(dsn) as connection:
             await staging.settle(connection)
             while (bounds := await next_range()) is not None:
-                this = await stage.merge(connection, bounds, now=now)
+                this = await stage.merge(connection, bounds, now=now, in_bulk=done < in_bulk_rows)
                 merged += this
                 done = min(done + staging.RANGE_ROWS, stage.rows)
                 on_progress(Progress(stage="merging", done=done, total=stage.rows))
