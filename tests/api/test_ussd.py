@@ -387,3 +387,24 @@ def test_a_long_list_of_meters_fits_its_screen() -> None:
     for language in ("en", "sw"):
         shown = screens.choice(language, ["0412345678301"] * 20)
         assert shown.count("0412345678301") == screens.METERS_SHOWN_MAX
+
+
+@pytest.mark.parametrize("count", [2, 4])
+@pytest.mark.parametrize("coming", [None, 25_000_000])
+@pytest.mark.parametrize("language", ["en", "sw"])
+def test_codes_of_a_key_change_are_above_their_token_and_whole(
+    language: str, coming: int | None, count: int
+) -> None:
+    codes = tuple(f"{place}" * 20 for place in range(1, count + 1))
+    one = TokenFound(
+        digits="9" * 20,
+        codes=codes,
+        energy_wh=1_820_162_400,
+        local_time=datetime(2026, 7, 14, tzinfo=UTC),
+    )
+    house = House(name="Demo Power", help_line="97771", currency_symbol="KSh")
+    shown = screens.tokens(language, "0412345678301", [one], coming_minor=coming, house=house)
+    assert len(shown) <= screens.LETTERS_MAX
+    digits = shown.replace("-", "")
+    places = [digits.index(each) for each in (*codes, one.digits)]
+    assert places == sorted(places)
