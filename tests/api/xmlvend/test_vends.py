@@ -2,13 +2,14 @@
 
 import asyncio
 import re
+from typing import Any
 
 import pytest
 
 from tests.api.v1.conftest import Caller
 from tests.api.v1.stalls import busy
 from tests.api.xmlvend.tills import SOAP_12, STAMP, Till, a_number, of_meter, purchase
-from tests.builders import a_meter_number
+from tests.builders import a_meter, a_meter_number
 from tests.conftest import SettableClock
 from tests.vendors.market import PRICE, Market
 from tests.yard import until
@@ -218,6 +219,28 @@ async def test_each_thing_wrong_with_a_meter_has_its_own_fault(
     assert trial.fault == ("BlockedMeterEx", "meter_blocked")
     large = await acme.sell((await market.yard.meter()).meter_number, amount="99999999.00")
     assert large.fault == ("BusinessRuleEx", "amount_too_large")
+    assert (await market.tokens(), await market.balance()) == (0, 100 * PRICE)
+
+
+@pytest.mark.parametrize(
+    ("record", "fault"),
+    [
+        ({"status": "removed"}, ("BlockedMeterEx", "meter_removed")),
+        ({"tariff": "NO-SUCH"}, ("InsufficientMeterDataEx", "tariff_unknown")),
+        ({"tariff_category": "XX"}, ("InsufficientMeterDataEx", "tariff_category_unknown")),
+        ({"tid_base": 35}, ("LatestKRNEx", "identifiers_exhausted")),
+        ({"ken": 1}, ("LatestKRNEx", "key_expired")),
+        ({"sgc": "999999"}, ("SGCAuthorisationEx", "key_missing")),
+        ({"key_type": 1}, ("STSDataEx", "key_unfit")),
+    ],
+    ids=str,
+)
+async def test_a_meter_whose_record_is_in_the_way_has_the_precise_fault(
+    acme: Till, market: Market, record: dict[str, Any], fault: tuple[str, str]
+) -> None:
+    meter = a_meter(**record)
+    await directory.register(market.yard.db, meter, now=market.yard.clock())
+    assert (await acme.sell(meter.meter_number)).fault == fault
     assert (await market.tokens(), await market.balance()) == (0, 100 * PRICE)
 
 
