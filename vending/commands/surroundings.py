@@ -9,6 +9,7 @@ import asyncpg
 import uvloop
 from cyclopts import Parameter
 from rich.console import Console
+from rich.table import Table
 
 from vending import config, log
 from vending.clock import system_clock
@@ -29,12 +30,28 @@ By = Annotated[str, Parameter(help="Who decides this.")]
 
 console = Console(highlight=False)
 
+_WIDE = 400
+"""Columns where nobody looks: what is piped is never folded, whatever the terminal was."""
+
 
 def settings(file: Path | None) -> Config:
     """Read the settings and set up logging. Raises ConfigInvalid."""
     read = config.read(file)
     log.configure(level=read.log.level, form=read.log.format)
     return read
+
+
+def show(table: Table) -> None:
+    """Print a table of which nothing is cut off: what names a row in one piece, the rest folded.
+
+    Numbers and references are copied from here into other commands.
+    """
+    for column in table.columns:
+        column.overflow = "fold"
+    table.columns[0].no_wrap = True
+    if not console.is_terminal:
+        console.width = _WIDE
+    console.print(table)
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

@@ -47,7 +47,7 @@ def list_(*, most: int = 100, config: ConfigFile = None) -> None:
             escape(one.reference), one.meter_number, money_text(one.amount_minor),
             escape(one.reason),
         )  # fmt: skip
-    console.print(table)
+    surroundings.show(table)
 
 
 @app.command

@@ -140,7 +140,7 @@ def list_(vendor: str, *, config: ConfigFile = None) -> None:
             f"{one.issued_at:%Y-%m-%d %H:%M:%S}", _state(one),
             " ".join(sorted(scope.value for scope in one.scopes)),
         )  # fmt: skip
-    console.print(table)
+    surroundings.show(table)
 
 
 @app.command

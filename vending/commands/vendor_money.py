@@ -175,7 +175,7 @@ def list_deposits(vendor: str = "", *, most: int = 50, config: ConfigFile = None
             money_text(one.amount_minor), one.status.value, escape(one.proposed_by),
             f"{one.proposed_at:%Y-%m-%d %H:%M}", escape(one.settled_by or ""), escape(one.note),
         )  # fmt: skip
-    console.print(table)
+    surroundings.show(table)
 
 
 def limit(vendor: str, amount: str, *, by: By, note: str, config: ConfigFile = None) -> None:
@@ -228,7 +228,7 @@ def statement(vendor: str, *, most: int = 50, config: ConfigFile = None) -> None
             escape(one.point_of_sale), escape(one.meter),
             *((moved, "") if one.amount_minor > 0 else ("", moved)),
         )  # fmt: skip
-    console.print(table)
+    surroundings.show(table)
     console.print(
         f"float {money_text(held.balance_minor)}, credit limit "
         f"{money_text(held.credit_limit_minor)}, available {money_text(held.available_minor)}",
@@ -301,7 +301,7 @@ def list_rates(vendor: str, *, config: ConfigFile = None) -> None:
                 money_text(band.from_minor), _percent_text(band.rate_ppm),
                 money_text(band.fixed_minor),
             )  # fmt: skip
-    console.print(table)
+    surroundings.show(table)
 
 
 def sum_of(text: str) -> int:

@@ -85,7 +85,7 @@ def list_(*, config: ConfigFile = None) -> None:
             one.vendor_id, escape(one.name), one.status.value, money_text(its.balance_minor),
             money_text(its.credit_limit_minor), money_text(its.available_minor), str(working),
         )  # fmt: skip
-    console.print(table)
+    surroundings.show(table)
 
 
 @app.command
@@ -118,12 +118,12 @@ def show(vendor: str, *, most: int = 10, config: ConfigFile = None) -> None:
         "since": _instant(found.created_at),
     }.items():
         table.add_row(name, value)
-    console.print(table)
+    surroundings.show(table)
     log = Table("act", "at (UTC)", "who", "what")
     log.add_column("facts", overflow="fold")
     for act in acts:
         log.add_row(str(act.number), _instant(act.at), escape(act.who), act.what, escape(act.facts))
-    console.print(log)
+    surroundings.show(log)
 
 
 @app.command
