@@ -6,6 +6,7 @@ both the throughput and the low latency of the vend come from. Lining up is apar
 because the next batch is lined up while this one is written.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -27,6 +28,8 @@ from vending.payments.payment import Payment
 from vending.payments.rows import Key
 from vending.postgres.pool import Session
 from vending.postgres.writer import Writer
+from vending.tokens import special_rows
+from vending.tokens.special import SpecialToken
 from vending.vendors import barred, floats
 from vending.webhooks import event
 from vending.webhooks.event import Event
@@ -87,6 +90,19 @@ WRITE_WITH_KEYS = (
 """The same again with what only meters change whose key changes: hardly ever, or in a campaign."""
 
 
+@functools.cache
+def _with_specials(statement: str, *, at: int) -> str:
+    """Return a statement that writes special tokens too, their parameters numbered from `at`."""
+    answered_at = at + special_rows.PARAMETERS
+    return f"""
+{statement.removesuffix(_OWNED)}
+, given as ({special_rows.insert_special(at)}
+), answered as ({special_rows.answer_requests(answered_at)}
+)
+{_OWNED}
+"""
+
+
 @dataclass(slots=True, kw_only=True)
 class Changes:
     """Everything a batch changes.
@@ -94,7 +110,8 @@ class Changes:
     `payments` are those that are stored with their outcome, not before it. `states` holds the last
     state of each meter it touched, `repaid` (meter number, debt, cents), `reassigned` the requests
     it settles with what came of them. Of vendors, `drawn` is what they sold for, `barred` what they
-    may not sell under, `events` what they are told. `number` is the batch's.
+    may not sell under, `events` what they are told. `specials` are the special tokens it
+    makes, `answered` the requests for such and what came of each. `number` is the batch's.
     """
 
     payments: list[Payment] = field(default_factory=list)
@@ -107,6 +124,8 @@ class Changes:
     drawn: dict[str, int] = field(default_factory=dict)
     barred: set[Key] = field(default_factory=set)
     events: list[Event] = field(default_factory=list)
+    specials: list[SpecialToken] = field(default_factory=list)
+    answered: list[tuple[int, str]] = field(default_factory=list)
     number: int
     decided_at: datetime
 
@@ -127,6 +146,15 @@ async def parameters(
     Accounts that do not exist yet are opened at once: an account without entries is no harm.
     """
     await chart.open(db, {account for one in changes.entries for account, _ in one.postings})
+    statement, lined_up = _lined_up(changes, chart)
+    if not (changes.specials or changes.answered):
+        return statement, lined_up
+    with_specials = _with_specials(statement, at=_FENCE_PARAMETERS + 1 + len(lined_up))
+    return with_specials, (*lined_up, *_special_columns(changes))
+
+
+def _lined_up(changes: Changes, chart: Chart) -> tuple[str, tuple[object, ...]]:
+    """Return the statement and the parameters of all that is no special token."""
     lined_up = (
         *rows.columns(changes.payments),
         *outcomes.columns(changes.outcomes, decided_at=changes.decided_at),
@@ -150,6 +178,15 @@ async def parameters(
         return WRITE_WITH_VENDORS, (*lined_up, *of_vendors)
     of_keys = key_changes.columns(rekeyed, issued_at=changes.decided_at)
     return WRITE_WITH_KEYS, (*lined_up, *of_vendors, *of_keys)
+
+
+def _special_columns(changes: Changes) -> tuple[object, ...]:
+    return (
+        *special_rows.columns(changes.specials),
+        [number for number, _ in changes.answered],
+        [result for _, result in changes.answered],
+        changes.decided_at,
+    )
 
 
 async def write(db: Writer, statement: str, lined_up: Sequence[object], *, fence: Fence) -> None:

@@ -13,6 +13,7 @@ from vending.payments.payment import NoticeConflicts, Payment, PaymentNotice
 from vending.payments.rows import Key
 from vending.postgres.pool import Session
 from vending.tariffs.quote import Quote
+from vending.tokens.special import SpecialAsked
 from vending.values import Value, replace
 from vending.vendors import barred
 from vending.vendors.barred import ReferenceBarred
@@ -77,6 +78,7 @@ class Claim(Value, frozen=True, kw_only=True):
     the payment's own first decision. `doubtful` means that it may have been decided already: it
     was found by the sweep, or its batch failed. `stored` is False for a direct sale, whose payment
     is stored with its outcome or, when it buys nothing, not at all. A vendor's has its `terms`.
+    What asks for a `special` token has a payment of nothing, for its caller and reference alone.
     """
 
     payment: Payment
@@ -86,10 +88,25 @@ class Claim(Value, frozen=True, kw_only=True):
     stored: bool = True
     wish: Wish = Wish.SALE
     terms: Terms | None = None
+    special: SpecialAsked | None = None
 
 
 Refusal = NoticeConflicts | ReferenceBarred
 """Why a direct sale is not even decided."""
+
+
+class Special(Value, frozen=True, kw_only=True):
+    """A claim for a special token: whether its reference was used for a sale, or is barred."""
+
+    claim: Claim
+    asked: SpecialAsked
+    sold: bool
+    barred: bool
+
+    @property
+    def reference(self) -> str:
+        """The meter that it is for, as it was typed; empty where it is for any."""
+        return self.claim.reference
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,12 +114,18 @@ class Recognised:
     """The claims of a batch, each under the payment it is known by.
 
     `refusals` are of claims that are not to be decided, by their payment's number; `barred` are
-    the references that the batch bars.
+    the references that the batch bars. `specials` are decided apart, after the sales.
     """
 
     claims: list[Claim]
     refusals: dict[int, Refusal] = field(default_factory=dict)
     barred: set[Key] = field(default_factory=set)
+    specials: list[Special] = field(default_factory=list)
+
+    def meters(self, open_claims: Sequence[Claim]) -> list[str]:
+        """Return the meters that open claims and special ones are for, as they were typed."""
+        named = [one.reference for one in open_claims]
+        return named + [one.reference for one in self.specials] if self.specials else named
 
 
 async def recognised(db: Session, claims: Sequence[Claim], *, in_flight: InFlight) -> Recognised:
@@ -129,6 +152,13 @@ async def recognised(db: Session, claims: Sequence[Claim], *, in_flight: InFligh
             continue
         notice = one.payment.notice
         key = rows.key_of(notice)
+        if one.special is not None:
+            sold = key in known or key in first
+            special = Special(claim=one, asked=one.special, sold=sold, barred=key in closed)
+            found.specials.append(special)
+            found.claims.append(one)
+            closed.add(key)  # nothing is sold under it any more
+            continue
         if one.wish is not Wish.SALE and not (key in first or key in known or key in closed):
             closed.add(key)
             found.barred.add(key)
@@ -182,11 +212,11 @@ async def put_aside(
 
 
 def each_once(claims: Sequence[Claim], refused: Collection[int]) -> Iterator[Claim]:
-    """Return the claims that are to be decided: each payment once, refused ones left out."""
+    """Return the payments that are to be decided: each once, refused ones left out."""
     seen: set[tuple[int, int | None]] = set()
     for one in claims:
         identity = (one.payment.payment_id, one.reassignment)
-        if identity not in seen and one.payment.payment_id not in refused:
+        if identity not in seen and one.payment.payment_id not in refused and one.special is None:
             seen.add(identity)
             yield one
 

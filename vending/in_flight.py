@@ -14,6 +14,7 @@ from vending.payments.outcomes import Outcome
 from vending.payments.payment import PaymentNotice
 from vending.payments.rows import Key
 from vending.tariffs.quote import Debt
+from vending.tokens.special import SpecialToken
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,7 @@ class InFlight:
     as the batch leaves them, and `owed` their debts with a balance, for each meter in `states` that
     had any. `rekeyed` are the new keys of those whose key it changes. `drawn` is what the batch
     takes off vendors' floats, which are marked with its number.
+    `specials` are the special tokens it makes, by their callers' references.
     """
 
     sales: Mapping[Key, tuple[int, PaymentNotice]] = field(default_factory=dict, repr=False)
@@ -34,6 +36,7 @@ class InFlight:
     owed: Mapping[str, tuple[Debt, ...]] = field(default_factory=dict, repr=False)
     rekeyed: Mapping[str, KeyData] = field(default_factory=dict, repr=False)
     drawn: Mapping[str, int] = field(default_factory=dict, repr=False)
+    specials: Mapping[Key, SpecialToken] = field(default_factory=dict, repr=False)
     batch: int = 0
 
 

@@ -171,6 +171,14 @@ class Sequencer:
         wish = Wish.WITHDRAWAL if withdraw else Wish.BAR
         return await self._result(Claim(payment=payment, reference="", stored=False, wish=wish))
 
+    async def issue(self, claim: Claim) -> Outcome:
+        """Make a special token, and return it as an outcome once that is committed.
+
+        A reference that comes again gets its first token. Raises Refused when none can be made
+        (then nothing is stored), and SaleUnavailable: ask again by the same reference.
+        """
+        return await self._result(claim)
+
     async def _result(self, claim: Claim) -> Outcome:
         if not self.running or self._stopping or self._lanes.full:
             raise SaleUnavailable(why="this server does not vend now")

@@ -94,6 +94,13 @@ class Shelf:
             self._states[number], open_debts=len(self._owed[number])
         )
 
+    def stamp(self, meter: Meter, *, tid: int) -> None:
+        """Leave a meter as a token leaves it that is no sale: all but its identifier stays."""
+        number = meter.meter_number
+        self._states[number] = self.changed[number] = msgspec.structs.replace(
+            self._states[number], tid_base=meter.tid_base, last_tid=tid
+        )
+
 
 async def read(db: Session, references: Iterable[str], *, in_flight: InFlight) -> Shelf:
     """Return the shelf of the meters that these references name; what names no meter is left out.

@@ -10,22 +10,32 @@ it is written, as long as what is in flight meanwhile is laid over it.
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from vending import announcements, batch, bookings, claims, cover, earlier, notices, rekeying, shelf
+from vending import (
+    announcements,
+    batch,
+    bookings,
+    claims,
+    cover,
+    earlier,
+    notices,
+    rekeying,
+    shelf,
+    specials,
+)
 from vending.batch import Changes
 from vending.claims import Claim, Refusal
 from vending.cover import Cover
 from vending.earlier import Earlier
-from vending.errors import Inconsistent, Refused, Unavailable
+from vending.errors import Inconsistent, Refused
 from vending.in_flight import NOTHING, InFlight
 from vending.key_data import KeyChange, codes_of
 from vending.lease import Fence
-from vending.ledger.accounts import Chart
 from vending.ledger.entry import Entry
 from vending.meters.meter import Meter, parse_meter_number, require_active
-from vending.notices import Wording
-from vending.numbering import Numbers
+from vending.office import Office as Office  # noqa: PLC0414 -- told on
+from vending.office import OfficeClosed as OfficeClosed  # noqa: PLC0414 -- told on
 from vending.outbox.message import Message
 from vending.payments import outcomes, rows
 from vending.payments.outcomes import Outcome
@@ -41,22 +51,12 @@ from vending.quantities import WH_PER_TENTH
 from vending.repayments import settle
 from vending.shelf import Shelf, usage_of
 from vending.tariffs import quote
-from vending.tariffs.catalogue import Catalogue
 from vending.tariffs.quote import Quote
 from vending.tokens.identifiers import next_identifier
 from vending.tokens.issuer import Issuer, Order, Token, TokenRefused
 from vending.values import Value
 
 PREPAID = "prepaid"
-
-
-class OfficeClosed(Unavailable):
-    """The vending keys are not open or no tariff is loaded; paid work waits.
-
-    `/health/ready` says which of them is missing. Vending begins within seconds of it being there.
-    """
-
-    code = "office_closed"
 
 
 class TokenDiffers(Inconsistent):
@@ -66,19 +66,6 @@ class TokenDiffers(Inconsistent):
     """
 
     code = "token_differs"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Office:
-    """What every sale draws on: keys, tariffs, accounts, words, and how far a clock is believed."""
-
-    issuer: Issuer
-    catalogue: Catalogue
-    chart: Chart
-    numbers: Numbers
-    wording: Wording
-    paid_at_future: timedelta
-    paid_at_past: timedelta
 
 
 class Approved(Value, frozen=True):
@@ -154,7 +141,7 @@ async def prepare(
     before = {**await outcomes.read(db, doubtful), **in_flight.outcomes}
     known = claims.each_once(found.claims, found.refusals)
     open_claims = [one for one in known if _open(one, before)]
-    meters = await shelf.read(db, [one.reference for one in open_claims], in_flight=in_flight)
+    meters = await shelf.read(db, found.meters(open_claims), in_flight=in_flight)
     money = await cover.read(db, open_claims, in_flight=in_flight)
     past = await earlier.read(db, open_claims, meters=meters, in_flight=in_flight, now=now)
 
@@ -185,9 +172,10 @@ async def prepare(
             numbers=office.numbers,
         )
     unpaid = settle(repaying, changes, meters=stock, money=money, catalogue=office.catalogue)
-    after = before | {one.payment_id: one for one in changes.outcomes}
+    given = await specials.give(db, found, changes, stock, office.issuer, in_flight=in_flight)
+    after = before | {one.payment_id: one for one in changes.outcomes} | given.answers
     changes.reassigned = _reassigned(found.claims, declined, after)
-    reasons = {_number(one.claim): one.reason for one in declined} | unpaid
+    reasons = {_number(one.claim): one.reason for one in declined} | given.refusals | unpaid
     statement, parameters = await batch.parameters(db, changes, chart=office.chart)
     return Prepared(
         decided_at=now,
@@ -391,6 +379,7 @@ def _left_by(changes: Changes, stock: Shelf) -> InFlight:
         owed=stock.owed_after,
         rekeyed={one.meter_number: one.change.new for one in changes.rekeyed()},
         drawn=changes.drawn,
+        specials={one.key: one for one in changes.specials},
         batch=changes.number,
     )
 

@@ -27,6 +27,8 @@ from vending.tariffs import catalogue
 from vending.tokens import key_orders
 from vending.tokens.key_orders import Wanted
 from vending.tokens.keys import Description
+from vending.tokens.special import Caps, Reason, SpecialAsked, SpecialKind, caller_of, facts_of
+from vending.values import replace
 from vending.vend import Office
 from vending.vendors import accounts, commission, credentials, deposits
 from vending.vendors.commission import Band
@@ -43,6 +45,7 @@ class Books:
     suspense; `owed` is a refund due; `aside` is in quarantine, undecided. The vendor "acme" has
     sold `by_vendor`, and has a `deposit` that is confirmed and one that is proposed. `rekeyed`
     brought the codes of a key change; another meter's is due.
+    `special` are a free token of acme, an engineering one, and one that two persons approved.
     """
 
     db: Connection
@@ -55,6 +58,7 @@ class Books:
     aside: int
     deposit: int
     by_vendor: int
+    special: tuple[int, ...]
     rekeyed: int
 
     async def broken(self, *, older_than: timedelta = timedelta(seconds=60)) -> dict[str, Finding]:
@@ -98,12 +102,13 @@ async def books(database: Database, db: Connection, clock: SettableClock) -> Boo
     await _reassigned(database, db, clock, office, moved, second)
     aside = await _set_aside(database, db, clock, office.numbers)
     deposit, by_vendor = await _sold_by_a_vendor(database, db, clock, office, second)
+    special = await _given(database, db, clock, office, first)
     rekeyed = await _rekeyed(database, db, clock, office)
     clock.advance(hours=1)
     return Books(
         db=db, database=database, now=clock(), meter=first,
         sold=(sold[0], more[0], sold[1], *more[1:]), moved=moved, owed=owed, aside=aside,
-        deposit=deposit, by_vendor=by_vendor, rekeyed=rekeyed,
+        deposit=deposit, by_vendor=by_vendor, special=special, rekeyed=rekeyed,
     )  # fmt: skip
 
 
@@ -165,9 +170,7 @@ async def _reassigned(
         sequencer.offer_swept([claim])
 
 
-async def _rekeyed(
-    database: Database, db: Connection, clock: SettableClock, office: Office
-) -> int:
+async def _rekeyed(database: Database, db: Connection, clock: SettableClock, office: Office) -> int:
     """Order key changes of two meters, and sell to one; return the payment with the codes."""
     meters = [a_meter(phones=("+254712000003",)), a_meter()]
     for meter in meters:
@@ -219,6 +222,42 @@ async def _sold_by_a_vendor(
     async with _sequencing(database, clock, office) as sequencer:
         await sequencer.sell(sale)
     return numbers[0], sale.payment_id
+
+
+async def _given(
+    database: Database, db: Connection, clock: SettableClock, office: Office, meter: str
+) -> tuple[int, ...]:
+    """Make special tokens: two of a vendor, one asked for by Jane and approved by Otieno."""
+    caps = Caps(tokens=2, energy_wh=50_000)
+    wishes = [
+        (SpecialKind.FREE_BASIC, 50_000, "vendor:acme", "202611", None),
+        (SpecialKind.POWER_LIMIT, 5_000, "vendor:acme", None, None),
+        (SpecialKind.FREE_ISSUE, 10_000, caller_of("Jane"), None, "Otieno"),
+    ]
+    numbers = [office.numbers.next() for _ in wishes]
+    await db.execute(
+        "insert into special_request (request_id, kind, meter_number, value, reason, note,"
+        " asked_by, asked_at, approved, judged_by, judged_at) values ($1, 'free_issue', $2, 10000,"
+        " 'compensation', 'a call', 'Jane', $3, true, 'Otieno', $3)",
+        numbers[-1], meter, clock(),
+    )  # fmt: skip
+    async with _sequencing(database, clock, office) as sequencer:
+        for number, (kind, value, operator, entitlement, checker) in zip(
+            numbers, wishes, strict=True
+        ):
+            facts = facts_of(kind, place="-", meter=meter, value=value)
+            payment = a_payment(
+                operator=operator, transaction_id=str(number), amount_minor=0, raw=facts
+            )
+            asked = SpecialAsked(
+                kind=kind, value=value, entitlement=entitlement, reason=Reason.COMPENSATION,
+                asked_by=operator.partition(":")[2], approved_by=checker, day=clock().date(),
+                caps=caps, request_id=number if checker else None,
+            )  # fmt: skip
+            payment = replace(payment, payment_id=number)
+            claim = Claim(payment=payment, reference=meter, stored=False, special=asked)
+            await sequencer.issue(claim)
+    return tuple(numbers)
 
 
 @asynccontextmanager

@@ -11,8 +11,8 @@ import pytest
 from tests.audit.conftest import Books
 from tests.audit.damage import Damage
 from tests.audit.key_changes import KEY_DAMAGES
+from tests.audit.special import SPECIAL_DAMAGES
 from vending.audit import auditor
-
 
 NO_CHECKS = "alter table outcome drop constraint outcome_check, drop constraint outcome_check1"
 A_COPY_OF = "insert into {table} select * from {table} where {key} = {{sold[0]}}"
@@ -450,6 +450,7 @@ DAMAGES = (
         statements=("update meter_state set month = 202612 where meter_number = '{meter}'",),
         shown="{meter} 202611",
     ),
+    *SPECIAL_DAMAGES,
     *KEY_DAMAGES,
 )  # fmt: skip
 
@@ -474,7 +475,9 @@ async def test_a_broken_rule_is_named_with_what_broke_it(books: Books, damage: D
     messages = await books.db.fetch(
         "select message_id from message where payment_id = $1 order by message_id", books.sold[0]
     )
-    names = ("meter", "sold", "moved", "owed", "aside", "deposit", "by_vendor", "rekeyed")
+    names = (
+        "meter", "sold", "moved", "owed", "aside", "deposit", "by_vendor", "special", "rekeyed",
+    )  # fmt: skip
     facts = {name: getattr(books, name) for name in names}
     facts["messages"] = [row["message_id"] for row in messages]
     for statement in damage.statements:

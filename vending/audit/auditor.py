@@ -12,6 +12,7 @@ from vending.audit import (
     payments,
     receipts,
     sales,
+    special,
     vendors,
 )
 from vending.audit.rule import Finding, Rule, Terms
@@ -23,10 +24,13 @@ RULES: tuple[Rule, ...] = (
     *messages.RULES,
     *key_changes.TOLD_RULES,
     *vendors.RULES,
+    *special.GIVEN_RULES,
     *identifiers.RULES,
     *key_changes.KEY_RULES,
+    *special.IDENTIFIER_RULES,
     *receipts.RULES,
     *sales.RULES,
+    *special.REFERENCE_RULES,
 )
 
 FIRST_MAX = 5

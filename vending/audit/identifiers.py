@@ -2,57 +2,64 @@
 
 from vending.audit.rule import Rule
 
-TID_TWICE = """
-select meter_number || ' ' || tid_base || '/' || tid
-  from outcome where tid is not null
- group by meter_number, tid_base, tid having count(*) > 1
+# Sales and special tokens take the identifiers of one meter alike.
+ISSUED = """(
+    select payment_id as number, meter_number, tid_base, tid, decided_at
+      from outcome where tid is not null
+    union all
+    select special_id, meter_number, tid_base, tid, decided_at
+      from special_token where tid is not null) as issued
 """
 
+TID_TWICE = f"""
+select meter_number || ' ' || tid_base || '/' || tid
+  from {ISSUED}
+ group by meter_number, tid_base, tid having count(*) > 1
+"""  # noqa: S608 -- our own text
+
 # One batch decides all its payments at one instant, and the order among those is not stored.
-TID_NOT_RISING = """
-select payment_id::text
-  from (select payment_id, tid,
+TID_NOT_RISING = f"""
+select number::text
+  from (select number, tid,
                max(tid) over (partition by meter_number, tid_base order by decided_at
                               range between unbounded preceding and current row exclude group)
                    as before
-          from outcome where tid is not null) as ordered
+          from {ISSUED}) as ordered
  where tid <= before
-"""
+"""  # noqa: S608 -- our own text
 
-TID_RESERVED = """
-select payment_id::text from outcome where tid % 1440 = 1
-"""
+TID_RESERVED = f"""
+select number::text from {ISSUED} where tid % 1440 = 1
+"""  # noqa: S608 -- our own text
 
 # IEC 62055-41, 6.3.5: minutes since the base date, in 24 bits. A minute of grace for the border.
-TID_IMPOSSIBLE = """
-select payment_id::text
-  from outcome
+TID_IMPOSSIBLE = f"""
+select number::text
+  from {ISSUED}
   left join (values (93, timestamptz '1993-01-01 00:00Z'), (14, '2014-01-01 00:00Z'),
                     (35, '2035-01-01 00:00Z')) as base (tid_base, began)
-    on base.tid_base = outcome.tid_base
- where tid is not null
-   and (began is null or tid not between 1 and 16777215
+    on base.tid_base = issued.tid_base
+ where (began is null or tid not between 1 and 16777215
         or began + (tid + 1) * interval '1 minute' < decided_at)
-"""
+"""  # noqa: S608 -- our own text
 
-STATE_DIFFERS = """
+STATE_DIFFERS = f"""
 select sold.meter_number
   from (select meter_number, tid_base, max(tid) as last_tid,
                max(max(decided_at)) over (partition by meter_number) as newest,
                max(decided_at) as decided_at
-          from outcome where tid is not null
+          from {ISSUED}
          group by meter_number, tid_base) as sold
   left join meter_state as state using (meter_number)
  where sold.decided_at = sold.newest
    and (state.tid_base, state.last_tid) is distinct from (sold.tid_base, sold.last_tid)
-"""
+"""  # noqa: S608 -- our own text
 
-METER_UNKNOWN = """
-select payment_id::text
-  from outcome
- where tid is not null
-   and not exists (select from meter where meter.meter_number = outcome.meter_number)
-"""
+METER_UNKNOWN = f"""
+select number::text
+  from {ISSUED}
+ where not exists (select from meter where meter.meter_number = issued.meter_number)
+"""  # noqa: S608 -- our own text
 
 # The amount code of a token: 14 bits times 1, 10, 100 or 1000 tenths, from four offsets on.
 ENERGY_NOT_CARRIED = """

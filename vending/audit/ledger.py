@@ -124,7 +124,8 @@ select payment.payment_id::text
 REWRITABLE = """
 select tables.name || ' ' || rights.name
   from (values ('payment'), ('entry'), ('account'), ('tariff_version'), ('act'),
-               ('commission_rate'), ('sale_barred'), ('reprint')) as tables (name)
+               ('commission_rate'), ('sale_barred'), ('reprint'),
+               ('special_token')) as tables (name)
  cross join (values ('UPDATE'), ('DELETE'), ('TRUNCATE')) as rights (name)
  where has_table_privilege('stima_app', tables.name, rights.name)
     or (rights.name = 'UPDATE' and has_any_column_privilege('stima_app', tables.name, 'UPDATE'))
@@ -132,7 +133,7 @@ union all
 select tables.name || ' ' || rights.name
   from (values ('outcome'), ('quarantine'), ('reassignment'), ('message'), ('vendor'), ('api_key'),
                ('oauth_client'), ('vendor_float'), ('deposit'), ('shift'), ('act_head'),
-               ('dispute'))
+               ('dispute'), ('special_request'))
        as tables (name)
  cross join (values ('DELETE'), ('TRUNCATE')) as rights (name)
  where has_table_privilege('stima_app', tables.name, rights.name)

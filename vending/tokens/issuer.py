@@ -12,9 +12,11 @@ from typing import Protocol
 
 import sts_core
 
-from vending.errors import Refused
+from vending.errors import Inconsistent, Refused
 from vending.key_data import KeyData
 from vending.meters.meter import KEY_TYPE_UNIQUE, Meter
+from vending.quantities import WH_PER_TENTH
+from vending.tokens.special import SpecialKind
 from vending.values import Value
 
 ELECTRICITY = 0
@@ -60,6 +62,15 @@ class TokenRefused(Refused):
     code = "token_refused"
 
 
+class TokenMisread(Inconsistent):
+    """A special token does not decode to what was asked for.
+
+    Nothing of it was written. The rules of the server and of the STS core disagree.
+    """
+
+    code = "token_misread"
+
+
 class Order(Value, frozen=True, kw_only=True):
     """One token to make: everything that decides its digits, save the key."""
 
@@ -79,8 +90,27 @@ class Token(Value, frozen=True):
     tid: int
 
 
+class SpecialOrder(Value, frozen=True, kw_only=True):
+    """One special token to make; `value` counts as its kind does. A meter test has no meter."""
+
+    kind: SpecialKind
+    value: int
+    meter: Meter | None = None
+    tid: int | None = None
+    rnd: int = 0
+
+
+class Digits(Value, frozen=True):
+    """A special token's twenty digits, and the value that they really carry."""
+
+    hidden = frozenset({"digits"})
+
+    digits: str
+    value: int
+
+
 class Issuer(Protocol):
-    """Makes credit tokens."""
+    """Makes tokens: credit that was paid for, and special ones."""
 
     def require_issuable(self, meter: Meter, *, tid: int) -> None:
         """Raise KeyMissing, KeyUnfit or KeyExpired when no token can be made for the meter."""
@@ -88,6 +118,10 @@ class Issuer(Protocol):
 
     def issue(self, orders: Sequence[Order]) -> list[Token | TokenRefused]:
         """Return one token or one refusal an order, in order."""
+        ...
+
+    def special(self, order: SpecialOrder) -> Digits | TokenRefused:
+        """Return a special token, proved by decoding it, or a refusal. Raises TokenMisread."""
         ...
 
     def change_key(self, meter: Meter, new: KeyData, *, at: datetime) -> tuple[str, ...]:
@@ -145,6 +179,77 @@ class CoreIssuer:
         except sts_core.StsError as fault:
             raise TokenRefused(meter_number=meter.meter_number, rule=fault.code) from None
         return tuple(made.tokens)
+
+    def special(self, order: SpecialOrder) -> Digits | TokenRefused:
+        """Return a special token, proved by decoding it, or a refusal. Raises TokenMisread."""
+        meter, tid = order.meter, order.tid
+        try:
+            if meter is None or tid is None:
+                return _test(order)
+            if order.kind.free:
+                credit = Order(
+                    meter=meter, energy_tenths=order.value // WH_PER_TENTH, tid=tid, rnd=order.rnd
+                )
+                issued = self._ring.issue_credit(_asked(credit))
+            else:
+                issued = self._ring.issue_management(
+                    meter=meter.meter_number, ea=meter.ea, sgc=meter.sgc, krn=meter.krn,
+                    ti=meter.ti, tid=tid, rnd=order.rnd, kind=_MANAGED[order.kind][1],
+                    value=order.value,
+                )  # fmt: skip
+            key = self._ring.decoder_key(
+                meter=meter.meter_number, ea=meter.ea, sgc=meter.sgc, krn=meter.krn, ti=meter.ti
+            )
+            reading = sts_core.decode(issued.digits, key)
+        except sts_core.StsError as fault:
+            return TokenRefused(rule=fault.code)
+        if _read(reading, order.kind) != (_class_of(order.kind), tid, issued.amount):
+            raise TokenMisread(kind=order.kind.value)
+        if order.kind.free:
+            return Digits(issued.digits, issued.amount * WH_PER_TENTH)
+        return Digits(issued.digits, issued.amount)
+
+
+_MANAGED = {
+    SpecialKind.POWER_LIMIT: (0, "maximum_power_limit"),
+    SpecialKind.CLEAR_CREDIT: (1, "clear_credit"),
+    SpecialKind.CLEAR_TAMPER: (5, "clear_tamper"),
+    SpecialKind.PHASE_UNBALANCE: (6, "phase_power_unbalance_limit"),
+    SpecialKind.WATER_FACTOR: (7, "water_meter_factor"),
+}
+"""The subclass of each class 2 token, and what the core calls it (IEC 62055-41, 6.2.5)."""
+
+_AMOUNTS = (SpecialKind.POWER_LIMIT, SpecialKind.PHASE_UNBALANCE)
+"""Whose sixteen bits are an amount code and not the value itself (6.3.6)."""
+
+_MANTISSA_BITS = 14
+_OFFSETS = (0, 16_384, 180_224, 1_818_624)
+"""Where each exponent of an amount code begins (6.3.6)."""
+
+
+def _class_of(kind: SpecialKind) -> tuple[int, int]:
+    return (0, ELECTRICITY) if kind.free else (2, _MANAGED[kind][0])
+
+
+def _read(
+    reading: sts_core.Reading, kind: SpecialKind
+) -> tuple[tuple[int, int], int | None, int | None]:
+    """Return a token's class with its subclass, its identifier and its value."""
+    value = reading.amount if kind.free else reading.field16
+    if kind in _AMOUNTS and value is not None:
+        exponent, mantissa = value >> _MANTISSA_BITS, value % (1 << _MANTISSA_BITS)
+        value = _OFFSETS[exponent] + mantissa * 10**exponent
+    return (reading.token_class, reading.subclass), reading.tid, value
+
+
+def _test(order: SpecialOrder) -> Digits:
+    """Return a meter test of any make (IEC 62055-41, 6.2.3); raises StsError, TokenMisread."""
+    control = sts_core.meter_test_control(order.value)
+    digits = sts_core.meter_test(control=control).digits
+    reading = sts_core.decode(digits)
+    if (reading.token_class, reading.control) != (1, control):
+        raise TokenMisread(kind=order.kind.value)
+    return Digits(digits, order.value)
 
 
 def _asked(order: Order) -> tuple[str, int, str, int, int, int, int, int, int]:
