@@ -288,7 +288,7 @@ DAMAGES = (
     Damage(
         rule="acts-chained",
         statements=("update act_head set digest = sha256('x')",),
-        shown="act 7",
+        shown="act 8",
     ),
     Damage(
         rule="identifier-once",
