@@ -45,7 +45,8 @@ _REASSIGNED_AT = _REPAID_AT + state.REPAY_PARAMETERS
 _DRAWN_AT = _REASSIGNED_AT + 3
 _BARRED_AT = _DRAWN_AT + floats.PARAMETERS
 _EVENTS_AT = _BARRED_AT + barred.PARAMETERS
-_KEYED_AT = _EVENTS_AT + event.INSERT_COLUMNS
+_WARNED_AT = _EVENTS_AT + event.INSERT_COLUMNS
+_KEYED_AT = _WARNED_AT + floats.WARNING_PARAMETERS
 
 # The division is the fence: an owner whose epoch has passed updates no lease row, divides by zero,
 # and the whole statement is as if it had never been.
@@ -73,6 +74,7 @@ _VENDORS_STEPS = f"""
 , drawn as ({floats.draw(_DRAWN_AT)}
 ), barred as ({barred.insert_barred(_BARRED_AT)}
 ), announced as ({event.insert_events(_EVENTS_AT)}
+), warned as ({floats.warn(_WARNED_AT)}
 )"""
 
 _OWNED = """
@@ -110,7 +112,8 @@ class Changes:
     `payments` are those that are stored with their outcome, not before it. `states` holds the last
     state of each meter it touched, `repaid` (meter number, debt, cents), `reassigned` the requests
     it settles with what came of them. Of vendors, `drawn` is what they sold for, `barred` what they
-    may not sell under, `events` what they are told. `specials` are the special tokens it
+    may not sell under, `events` what they are told, `warnings` numbers for events that their
+    floats are low, one for each that is `drawn`. `specials` are the special tokens it
     makes, `answered` the requests for such and what came of each. `number` is the batch's.
     """
 
@@ -122,6 +125,7 @@ class Changes:
     repaid: list[tuple[str, int, int]] = field(default_factory=list)
     reassigned: list[tuple[int, str]] = field(default_factory=list)
     drawn: dict[str, int] = field(default_factory=dict)
+    warnings: list[int] = field(default_factory=list)
     barred: set[Key] = field(default_factory=set)
     events: list[Event] = field(default_factory=list)
     specials: list[SpecialToken] = field(default_factory=list)
@@ -170,9 +174,10 @@ def _lined_up(changes: Changes, chart: Chart) -> tuple[str, tuple[object, ...]]:
     if not (changes.drawn or changes.barred or rekeyed):
         return WRITE, lined_up
     of_vendors = (
-        *floats.draw_columns(changes.drawn, batch=changes.number),
+        *floats.draw_columns(changes.drawn, warnings=changes.warnings, batch=changes.number),
         *barred.columns(changes.barred, barred_at=changes.decided_at),
         *event.columns(changes.events, at=changes.decided_at),
+        *floats.warning_columns(changes.decided_at),
     )
     if not rekeyed:
         return WRITE_WITH_VENDORS, (*lined_up, *of_vendors)

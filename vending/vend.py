@@ -166,12 +166,10 @@ async def prepare(
         decided_at=now,
     )
     if money.told:
-        changes.events = announcements.of_sales(
-            zip((sale.claim.payment for sale, _ in sales), changes.outcomes, strict=False),
-            told=money.told,
-            numbers=office.numbers,
-        )
+        sold = zip((sale.claim.payment for sale, _ in sales), changes.outcomes, strict=False)
+        changes.events = announcements.of_sales(sold, told=money.told, numbers=office.numbers)
     unpaid = settle(repaying, changes, meters=stock, money=money, catalogue=office.catalogue)
+    changes.warnings = [office.numbers.next() for _ in changes.drawn]
     given = await specials.give(db, found, changes, stock, office.issuer, in_flight=in_flight)
     after = before | {one.payment_id: one for one in changes.outcomes} | given.answers
     changes.reassigned = _reassigned(found.claims, declined, after)

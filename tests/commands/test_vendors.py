@@ -157,6 +157,12 @@ async def test_a_rejected_deposit_counts_for_nothing(desk: Desk) -> None:
 async def test_credit_and_commission_are_set_and_shown(desk: Desk) -> None:
     told = await desk.done("vendors limit acme 5000 --by Jane --note bank-guarantee")
     assert told == "acme can sell for 5000.00 now\n"
+    told = await desk.done("vendors warning acme 1000 --by Jane --note asked-for")
+    assert told == "acme is told below 1000.00; it can sell for 5000.00 now\n"
+    assert re.search(r"warning below .* 1000\.00 ", await desk.done("vendors show acme"))
+    told = await desk.done("vendors warning acme 0 --by Jane --note enough")
+    assert told == "acme is not told; it can sell for 5000.00 now\n"
+    assert re.search(r"warning below .* never ", await desk.done("vendors show acme"))
     told = await desk.done(
         "vendors commission set acme 0:2 1000:1.5+5.00 --by J --since 2099-01-01"
     )
@@ -169,6 +175,8 @@ async def test_credit_and_commission_are_set_and_shown(desk: Desk) -> None:
         ("vendors commission set acme 0:2 --by J --since tomorrow", "day_malformed"),
         ("vendors commission set acme 7:2 --by J", "commission_malformed"),
         ("vendors limit acme 1,000 --by J --note x", "sum_malformed"),
+        ("vendors warning acme 1000000000000.01 --by J --note x", "warning_malformed"),
+        ("vendors warning nobody 1 --by J --note x", "vendor_unknown"),
     ):
         assert await desk.refused(line) == fault
 

@@ -133,6 +133,7 @@ class Float(msgspec.Struct, frozen=True, kw_only=True):
     available_minor: int
     currency: str
     as_of: datetime
+    warning_minor: int = 0
 
 
 class StatementLine(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""`vending vendors deposit|limit|commission|statement`: vendors' money with us."""
+"""`vending vendors deposit|limit|warning|commission|statement`: vendors' money with us."""
 
 import re
 from datetime import datetime, timedelta
@@ -199,6 +199,34 @@ def limit(vendor: str, amount: str, *, by: By, note: str, config: ConfigFile = N
 
     held = surroundings.on_database(config, work)
     console.print(f"{vendor} can sell for {money_text(held.available_minor)} now")
+
+
+def warning(vendor: str, amount: str, *, by: By, note: str, config: ConfigFile = None) -> None:
+    """Say below what a vendor is told that its float is low: its webhooks hear `float.low`.
+
+    Parameters
+    ----------
+    vendor
+        The vendor's id.
+    amount
+        Of what it can still sell for, such as 50000.00; 0: it is not told.
+    note
+        Why, for whoever asks later.
+
+    """
+    minor = sum_of(amount)
+
+    async def work(db: Connection) -> Float:
+        await floats.set_warning(
+            db, vendor, warning_minor=minor, note=note, who=by, now=system_clock()
+        )
+        return await floats.find(db, vendor)
+
+    held = surroundings.on_database(config, work)
+    told = f"is told below {money_text(minor)}" if minor else "is not told"
+    console.print(
+        f"{vendor} {told}; it can sell for {money_text(held.available_minor)} now", soft_wrap=True
+    )
 
 
 def statement(vendor: str, *, most: int = 50, config: ConfigFile = None) -> None:

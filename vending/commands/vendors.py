@@ -25,6 +25,7 @@ app.command(vendor_disputes.app)
 app.command(vendor_money.deposit)
 app.command(vendor_money.commission_rates)
 app.command(vendor_money.limit)
+app.command(vendor_money.warning)
 app.command(vendor_money.statement)
 
 Note = Annotated[str, Parameter(help="Why, for whoever asks later.")]
@@ -115,6 +116,7 @@ def show(vendor: str, *, most: int = 10, config: ConfigFile = None) -> None:
         "float": money_text(held.balance_minor),
         "credit limit": money_text(held.credit_limit_minor),
         "available": money_text(held.available_minor),
+        "warning below": money_text(held.warning_minor) if held.warning_minor else "never",
         "since": _instant(found.created_at),
     }.items():
         table.add_row(name, value)

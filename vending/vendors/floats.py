@@ -2,13 +2,15 @@
 
 The ledger's account ``float:<vendor_id>`` is the truth; the row here is its balance, so that a
 batch of sales can be held against it, and the audit compares the two. A check of the table refuses
-whatever would leave the balance below the limit.
+whatever would leave the balance below the limit. Of what can still be sold for, a vendor may have a
+warning level: the batch whose sales take it below writes an event of that.
 """
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
 
 import asyncpg
+import msgspec
 
 from vending import audit_log
 from vending.errors import Refused, Rejected, Unavailable
@@ -18,6 +20,8 @@ from vending.postgres.pool import Connection, Session
 from vending.values import Value
 from vending.vendors import accounts
 from vending.vendors.vendor import VendorUnknown
+from vending.webhooks import event
+from vending.webhooks.event import EventType
 
 COVERED = "vendor_float_covered"
 """The check of the table that no float falls below its limit."""
@@ -25,11 +29,11 @@ COVERED = "vendor_float_covered"
 LIMIT_MINOR_MAX = 10**14
 """A thousand billion: nobody's credit, and far from where sums of cents would overflow."""
 
-PARAMETERS = 3
+PARAMETERS = 4
 """How many parameters `draw` takes."""
 
 READ = """
-select vendor_id, balance_minor, credit_limit_minor, last_batch,
+select vendor_id, balance_minor, credit_limit_minor, warning_minor, last_batch,
        exists (select from vendor
                 where vendor.vendor_id = vendor_float.vendor_id
                   and vendor.status = 'suspended') as suspended,
@@ -41,7 +45,7 @@ select vendor_id, balance_minor, credit_limit_minor, last_batch,
 """
 
 EVERY = """
-select vendor_id, balance_minor, credit_limit_minor, last_batch
+select vendor_id, balance_minor, credit_limit_minor, warning_minor, last_batch
   from vendor_float
  order by vendor_id
 """
@@ -51,6 +55,10 @@ HOLD_BRIEFLY = "set local idle_in_transaction_session_timeout = '2s'"
 
 SET_LIMIT = """
 update vendor_float set credit_limit_minor = $2 where vendor_id = $1 returning vendor_id
+"""
+
+SET_WARNING = """
+update vendor_float set warning_minor = $2 where vendor_id = $1 returning vendor_id
 """
 
 
@@ -87,8 +95,14 @@ class LimitMalformed(Rejected):
     code = "limit_malformed"
 
 
+class WarningMalformed(Rejected):
+    """A warning level is nothing or more, and not more than 1 000 000 000 000.00."""
+
+    code = "warning_malformed"
+
+
 class Float(Value, frozen=True, kw_only=True):
-    """A vendor's balance with us, and its credit limit, in cents.
+    """A vendor's balance with us, its credit limit and its warning level (0: none), in cents.
 
     `told` says whether it has an endpoint that hears of sales, `suspended` that it may not sell;
     only `read` looks.
@@ -97,6 +111,7 @@ class Float(Value, frozen=True, kw_only=True):
     vendor_id: str
     balance_minor: int
     credit_limit_minor: int
+    warning_minor: int = 0
     last_batch: int = 0
     told: bool = False
     suspended: bool = False
@@ -118,21 +133,36 @@ async def hold_briefly(db: Connection) -> None:
     await db.execute(HOLD_BRIEFLY)
 
 
-def draw_columns(drawn: Mapping[str, int], *, batch: int) -> tuple[object, ...]:
-    """Return what a batch draws from each vendor's float, as the parameters of `draw`."""
-    return texts(list(drawn)), numbers(drawn.values()), batch
+def draw_columns(
+    drawn: Mapping[str, int], *, warnings: Collection[int], batch: int
+) -> tuple[object, ...]:
+    """Return what a batch draws from each vendor's float, as the parameters of `draw`.
+
+    `warnings` are numbers for events, one for each vendor: of its warning, should there be one.
+    """
+    return texts(list(drawn)), numbers(drawn.values()), numbers(warnings), batch
 
 
 def draw(first: int) -> str:
     """Return the update that moves each vendor's float once, its parameters numbered from `first`.
 
-    The table's check is its condition: a float that does not cover its sales refuses the batch.
+    The table's check is its condition: a float that does not cover its sales refuses the batch. As
+    a step called `drawn` it says what `warn` must know of each float.
     """
+    arrays = ", ".join(
+        (
+            text_array(first),
+            number_array(first + 1, "bigint"),
+            number_array(first + 2, "bigint"),
+        )
+    )
     return f"""
 update vendor_float as held
-   set balance_minor = held.balance_minor - drawn.minor, last_batch = ${first + 2}::bigint
-  from unnest({text_array(first)}, {number_array(first + 1, "bigint")}) as drawn (vendor_id, minor)
+   set balance_minor = held.balance_minor - drawn.minor, last_batch = ${first + 3}::bigint
+  from unnest({arrays}) as drawn (vendor_id, minor, event_id)
  where held.vendor_id = drawn.vendor_id
+returning held.vendor_id, held.warning_minor, drawn.minor, drawn.event_id,
+          held.balance_minor + held.credit_limit_minor as available_minor
 """  # noqa: S608 -- only parameter numbers and type names are put into the text
 
 
@@ -140,6 +170,37 @@ def require_covered(fault: asyncpg.CheckViolationError) -> None:
     """Raise FloatMoved if it is a float that refused a batch; any other fault is not ours."""
     if fault.constraint_name == COVERED:
         raise FloatMoved from None
+
+
+class FloatLow(msgspec.Struct, frozen=True, kw_only=True):
+    """The data of `float.low`, its sums put in by the statement that knows them."""
+
+    available_minor: msgspec.Raw
+    warning_minor: msgspec.Raw
+
+
+WARNING_PARAMETERS = 2
+"""How many parameters `warn` takes."""
+
+
+def warning_columns(at: datetime) -> tuple[object, ...]:
+    """Return when a batch draws from floats, and the pattern of its warnings' bodies."""
+    sums = FloatLow(available_minor=msgspec.Raw(b"%1$s"), warning_minor=msgspec.Raw(b"%2$s"))
+    return event.body_of(EventType.FLOAT_LOW, at=at, data=sums), at
+
+
+def warn(first: int) -> str:
+    """Return the insert of an event for each float of the step `drawn` that has become low.
+
+    Only the rows as they are written can say so, for a deposit may arrive while a batch is decided.
+    """
+    return f"""
+insert into webhook_event (event_id, vendor_id, type, body, endpoint_id, occurred_at)
+select event_id, vendor_id, '{EventType.FLOAT_LOW}',
+       format(${first}::text, available_minor, warning_minor), null, ${first + 1}::timestamptz
+  from drawn
+ where available_minor < warning_minor and available_minor + minor >= warning_minor
+"""  # noqa: S608 -- only parameter numbers and the type's name are put into the text
 
 
 async def find(db: Session, vendor_id: str) -> Float:
@@ -174,4 +235,23 @@ async def set_limit(
         await audit_log.append(
             db, who=who, what="credit limit set", subject=accounts.subject(vendor_id),
             facts={"limit_minor": limit_minor, "note": note}, now=now,
+        )  # fmt: skip
+
+
+async def set_warning(
+    db: Connection, vendor_id: str, *, warning_minor: int, note: str, who: str, now: datetime
+) -> None:
+    """Say below what a vendor hears that its float is low, in cents that it can sell for; 0: never.
+
+    Raises VendorUnknown, WarningMalformed.
+    """
+    if not 0 <= warning_minor <= LIMIT_MINOR_MAX:
+        raise WarningMalformed
+    async with pool.transaction(db):
+        await hold_briefly(db)
+        if not await db.fetch(SET_WARNING, vendor_id, warning_minor):
+            raise VendorUnknown(vendor_id=vendor_id[:32])
+        await audit_log.append(
+            db, who=who, what="warning level set", subject=accounts.subject(vendor_id),
+            facts={"warning_minor": warning_minor, "note": note}, now=now,
         )  # fmt: skip

@@ -25,12 +25,14 @@ async def test_a_vendor_sees_its_float(
 ) -> None:
     await a_deposit(office, "acme", next_number=numbers.next, clock=clock)
     await floats.set_limit(office, "acme", limit_minor=50_000, note="", who="Jane", now=clock())
+    await floats.set_warning(office, "acme", warning_minor=9_000, note="", who="Jane", now=clock())
     reply = await acme.get("/v1/float")
     assert reply.status == 200
     assert reply.json == {
         "balance_minor": 1_000_000,
         "credit_limit_minor": 50_000,
         "available_minor": 1_050_000,
+        "warning_minor": 9_000,
         "currency": "KES",
         "as_of": "2026-11-22T08:00:00Z",
     }

@@ -22,6 +22,9 @@ class Float(msgspec.Struct, frozen=True, kw_only=True):
     balance_minor: Annotated[int, Meta(description="In cents; below zero, what is owed to us.")]
     credit_limit_minor: Annotated[int, Meta(ge=0, description="How far below zero it may go.")]
     available_minor: Annotated[int, Meta(description="What can still be sold for.")]
+    warning_minor: Annotated[
+        int, Meta(ge=0, description="Below so much available `float.low` is told; 0: never.")
+    ]
     currency: Annotated[str, Meta(pattern="^[A-Z]{3}$", description="ISO 4217 code.")]
     as_of: Instant
 
@@ -76,6 +79,7 @@ async def read_float(teller: Teller, asked: Asked[None, None]) -> Answer:
         balance_minor=held.balance_minor,
         credit_limit_minor=held.credit_limit_minor,
         available_minor=held.available_minor,
+        warning_minor=held.warning_minor,
         currency=teller.config.utility.currency,
         as_of=asked.now,
     )
