@@ -89,9 +89,19 @@ async def test_a_refusal_says_why_and_is_not_tried_again(
     assert fault.trace_id in str(fault)
     assert fault.trace_id
     assert "Pay a deposit in" in fault.advice
+    assert fault.facts == {"vendor_id": "acme"}
     assert len(path.seen) == 1
     await market.deposit(100 * PRICE)
     assert await acme.sell("S1", meter=meter, amount_minor=101 * PRICE)
+
+
+async def test_a_refusal_has_its_facts_by_name(acme: Any, meter: str) -> None:
+    with pytest.raises(Refused) as refused:
+        await acme.sell("S1", meter=meter, amount_minor=1)
+    fault = refused.value
+    assert fault.code == "amount_too_small"
+    assert fault.detail == f"minimum_minor={fault.facts['minimum_minor']}"
+    assert fault.facts["minimum_minor"] > 1
 
 
 PROBLEM = (

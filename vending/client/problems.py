@@ -5,7 +5,7 @@ everything else that is a `NotDone` has sold nothing and may be asked again.
 """
 
 from enum import StrEnum
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 
@@ -39,6 +39,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     code: str
     title: str = ""
     detail: str = ""
+    facts: dict[str, Any] = {}
     advice: str = ""
     status: int = 0
     retry: Retry = Retry.NEVER
@@ -52,13 +53,15 @@ class NotDone(Exception):
 
     `code` is stable, and one of docs/reference/errors.md where a server has answered. Tell the
     utility the `trace_id`. `advice` says what to do about it, `status` is HTTP's, 0 where there
-    was no answer.
+    was no answer. `facts` are what it is about, by name: `fault.facts["minimum_minor"]` of
+    `amount_too_small` is a number.
     """
 
     def __init__(self, told: Told, *, reference: str | None = None) -> None:
         self.code = told.code
         self.title = told.title
         self.detail = told.detail
+        self.facts = told.facts
         self.advice = told.advice
         self.status = told.status
         self.retry = told.retry
@@ -80,9 +83,10 @@ class NotDone(Exception):
     def because(cls, fault: "NotDone", *, money_state: MoneyState, reference: str | None) -> Self:
         """Return this kind of problem for what another one leaves behind."""
         told = Told(
-            code=fault.code, title=fault.title, detail=fault.detail, advice=fault.advice,
-            status=fault.status, retry=Retry.SAME_REFERENCE, money_state=money_state,
-            trace_id=fault.trace_id, retry_after_seconds=fault.retry_after_seconds,
+            code=fault.code, title=fault.title, detail=fault.detail, facts=fault.facts,
+            advice=fault.advice, status=fault.status, retry=Retry.SAME_REFERENCE,
+            money_state=money_state, trace_id=fault.trace_id,
+            retry_after_seconds=fault.retry_after_seconds,
         )  # fmt: skip
         return cls(told, reference=reference)
 

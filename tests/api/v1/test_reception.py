@@ -2,9 +2,11 @@
 
 import asyncio
 import re
+from datetime import date, datetime
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 
 from tests.api.conftest import Serve, Served
@@ -12,24 +14,35 @@ from tests.api.v1.conftest import Caller, settings
 from tests.api.v1.test_callers import refused
 from tests.conftest import SettableClock
 from tests.database import Database
-from vending.api.v1 import table
+from vending.api.v1 import description, problems, table
+from vending.api.v1.asked import RequestInvalid, read_body
 from vending.api.v1.teller import WRITERS
+from vending.errors import Rejected
 from vending.postgres.pool import Connection
 from vending.vendors.credentials import Issued
 
 SLIP: dict[str, Any] = {"bank": "kcb", "bank_reference": "FT1", "amount_minor": 5}
+
+
+class WithMany(msgspec.Struct):
+    """A body with members of kinds whose names differ between languages."""
+
+    page: dict[str, int] | None = None
+    at: datetime | None = None
+
+
 POLICY = '"burst";q=3;w=10, "day";q=2000000;w=86400'
 
 
 @pytest.mark.parametrize(
     ("change", "member", "fault"),
     [
-        ({"amount_minor": "5"}, "amount_minor", "Expected `int`, got `str`"),
-        ({"amount_minor": 0}, "amount_minor", "Expected `int` >= 1"),
-        ({"amount_minor": 5.5}, "amount_minor", "Expected `int`, got `float`"),
+        ({"amount_minor": "5"}, "amount_minor", "Expected `integer`, got `string`"),
+        ({"amount_minor": 0}, "amount_minor", "Expected `integer` >= 1"),
+        ({"amount_minor": 5.5}, "amount_minor", "Expected `integer`, got `number`"),
         ({"amount_minor": 10**30}, "amount_minor", None),
         ({"bank": "KCB"}, "bank", None),
-        ({"bank": None}, "bank", "Expected `str`, got `null`"),
+        ({"bank": None}, "bank", "Expected `string`, got `null`"),
         ({"note": "a\x00"}, "note", None),
         ({"vendor_id": "bolt"}, "vendor_id", "unknown member"),
         ({"odd name": 1}, "?", "unknown member"),
@@ -42,6 +55,45 @@ async def test_a_body_that_is_not_as_described_names_the_member(
     refused(reply, 400, "request_invalid")
     assert f"member={member}" in reply.json["detail"]
     assert fault is None or f"fault={fault}" in reply.json["detail"]
+    assert reply.json["facts"]["member"] == member
+    assert fault is None or reply.json["facts"]["fault"] == fault
+
+
+class ManyFacts(Rejected):
+    """Something is wrong in many ways."""
+
+    code = "many_facts"
+
+
+def test_facts_are_members_by_their_names_as_json_has_them() -> None:
+    facts = {"limit_minor": 5, "certain": True, "seen": "a", "never": None, "at": date(2026, 1, 2)}
+    told = problems.reply(ManyFacts(**facts), route="/v1/float", path="/v1/float")
+    assert msgspec.json.decode(told.body)["facts"] == {
+        "limit_minor": 5, "certain": True, "seen": "a", "at": "2026-01-02"
+    }  # fmt: skip
+
+
+def test_the_description_types_the_facts_a_till_shows() -> None:
+    facts = description.document()["components"]["schemas"]["Problem"]["properties"]["facts"]
+    assert facts["properties"]["minimum_minor"]["type"] == "integer"
+    assert facts["properties"]["member"]["type"] == "string"
+    kinds = {one["type"] for one in facts["additionalProperties"]["anyOf"]}
+    assert kinds == {"string", "integer", "boolean"}
+
+
+def test_no_type_of_the_language_the_server_is_written_in_is_named() -> None:
+    with pytest.raises(RequestInvalid) as refused:
+        read_body(b'{"page": 1, "at": 5}', WithMany)
+    assert refused.value.facts == {
+        "member": "page",
+        "fault": "Expected `object | null`, got `integer`",
+    }
+    with pytest.raises(RequestInvalid) as refused:
+        read_body(b'{"at": 5}', WithMany)
+    assert refused.value.facts == {
+        "member": "at",
+        "fault": "Expected `date-time | null`, got `integer`",
+    }
 
 
 async def test_a_missing_member_is_named(acme: Caller) -> None:

@@ -126,6 +126,9 @@ async def test_the_meter_with_a_minimum_sells_from_there_on(dev: Caller) -> None
     seen = await dev.get(f"/v1/meters/{METERS['below minimum']}")
     minimum = seen.json["minimum_minor"]
     assert minimum == 100_000
+    below = await sell(dev, a_sale(METERS["below minimum"], amount_minor=minimum - 1))
+    refused(below, 422, "amount_too_small")
+    assert below.json["facts"] == {"minimum_minor": minimum}
     made = await sell(dev, a_sale(METERS["below minimum"], amount_minor=minimum))
     assert made.status == 201
 

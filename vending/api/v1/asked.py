@@ -23,6 +23,11 @@ Instant = Annotated[datetime, Meta(tz=True)]
 
 _AT = re.compile(r"(.*) - at `\$\.?([^`]*)`", re.DOTALL)
 _FIELD = re.compile(r"Object (contains unknown|missing required) field `([^`]*)`")
+_TYPES = re.compile(r"`([a-z]+(?: \| [a-z]+)*)`")
+_IN_JSON: Final = {
+    "str": "string", "int": "integer", "float": "number", "bool": "boolean",
+    "datetime": "date-time", "bytes": "string",
+}  # fmt: skip
 _PLAIN = re.compile(r"[A-Za-z0-9_.\[\]-]{1,60}")
 
 
@@ -128,7 +133,13 @@ def invalid(fault: msgspec.ValidationError) -> RequestInvalid:
         text = "not one of the listed values"
     elif text.startswith("Invalid "):
         text = text.split("'", 1)[0].rstrip()
+    text = _TYPES.sub(_in_json, text)
     return RequestInvalid(member=_plain(member or "body"), fault=text[:200])
+
+
+def _in_json(types: re.Match[str]) -> str:
+    """Return the decoder's names of types as JSON Schema has them, which the description speaks."""
+    return "`" + " | ".join(_IN_JSON.get(one, one) for one in types[1].split(" | ")) + "`"
 
 
 def _plain(member: str) -> str:

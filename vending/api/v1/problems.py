@@ -52,6 +52,40 @@ WITH_BODY: Final[tuple[type[VendingError], ...]] = (
 
 WRITING: Final[tuple[type[VendingError], ...]] = (CommitUnknown,)
 
+Fact = str | int | bool
+
+Facts = Annotated[
+    dict[str, Fact],
+    Meta(
+        description="What `detail` tells, each fact by its name; a program reads these. Which "
+        "there are depends on the code. Never a secret or a phone number.",
+        examples=[{"minimum_minor": 100_000}],
+        extra_json_schema={
+            "properties": {
+                name: {"type": "integer", "description": told}
+                for name, told in (
+                    ("minimum_minor", "The smallest sum that buys now, in minor units."),
+                    ("maximum_minor", "The largest sum that may be sold at once, in minor units."),
+                    ("retry_after_seconds", "As the member of the problem itself."),
+                )
+            }
+            | {
+                name: {"type": "string", "description": told}
+                for name, told in (
+                    ("member", "The member, parameter or header that is wrong."),
+                    ("fault", "The rule it breaks."),
+                    ("meter_number", "The meter that was asked for."),
+                    ("reference", "The sale that was asked for."),
+                    ("earlier", "The reference of the sale this one looks like."),
+                    ("scope", "The scope that the credential lacks."),
+                    ("expired_at", "Until when the quote held."),
+                )
+            }
+        },
+    ),
+]
+"""An error's facts as JSON."""
+
 Code = Annotated[str, Meta(pattern="^[a-z]+(_[a-z]+)*$", description="Stable; see errors.md.")]
 
 
@@ -61,7 +95,8 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     type: Annotated[str, Meta(description="`urn:stima:error:` and the code.")]
     title: Annotated[str, Meta(description="What happened, in a sentence.")]
     status: int
-    detail: Annotated[str, Meta(description="The facts, without anything secret.")]
+    detail: Annotated[str, Meta(description="The facts as one line, without anything secret.")]
+    facts: Facts
     advice: Annotated[
         str, Meta(description="What to do about it, for who writes the program; may be empty.")
     ]
@@ -99,6 +134,15 @@ def shape_of(kind: type[VendingError]) -> Shape:
     return Shape(plain.status, Retry.AFTER if plain.retry else Retry.NEVER)
 
 
+def facts_of(error: VendingError) -> dict[str, Fact]:
+    """Return an error's facts: whole numbers and truths as such, everything else as text."""
+    return {
+        name: fact if isinstance(fact, Fact) else str(fact)
+        for name, fact in error.facts.items()
+        if fact is not None
+    }
+
+
 def reply(
     error: VendingError,
     *,
@@ -126,6 +170,7 @@ def reply(
         title=error.sentence(),
         status=shape.status,
         detail=told,
+        facts=facts_of(error),
         advice=error.advice(),
         instance=path,
         code=error.code,
