@@ -28,7 +28,7 @@ from vending.xmlvend.faults import FaultKind
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "xmlvend" / "requests"
 NOT_OFFERED = (
-    "free_", "pay_account", "update_meter_key", "eng_", "meter_test", "deposit",
+    "free_", "update_meter_key", "eng_", "meter_test", "deposit",
     "reprint_deposit", "start_all", "start_banking", "start_sales", "total_all",
     "total_banking", "total_sales", "end_all", "end_banking", "end_sales", "reprint_banking",
     "reprint_sales",
