@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -206,3 +207,87 @@ async def test_a_token_can_be_fetched_so_often_and_no_oftener(
         reply = await fetch(machine, GRANT, headers=proof)
         refused(reply, 429, "temporarily_unavailable", "quota_exceeded")
         assert int(reply.headers["Retry-After"]) >= 1
+
+
+async def test_a_form_that_is_too_large_or_packed_is_not_read(
+    machine: Caller, client: Issued
+) -> None:
+    proof = basic(client.credential.name, client.secret)
+    huge = {**GRANT, "scope": "x" * 70_000}
+    refused(await fetch(machine, huge, headers=proof), 413, "invalid_request", "body_too_large")
+    form = {**proof, "Content-Type": "application/x-www-form-urlencoded", "Content-Encoding": "br"}
+    packed = await fetch(machine, b"grant_type=client_credentials", headers=form)
+    refused(packed, 415, "invalid_request", "body_encoded")
+
+
+async def test_an_expired_client_fetches_no_token(
+    serve: Serve,
+    database: Database,
+    office: Connection,
+    seals: Seals,
+    clock: SettableClock,
+    acme_key: Issued,
+) -> None:
+    grant = Grant(expires_at=clock() + timedelta(days=1))
+    short = await credentials.add_client(
+        office, acme_key.credential.vendor_id, grant, seals=seals, who="J", now=clock()
+    )
+    proof = basic(short.credential.name, short.secret)
+    async with serve(**settings(database)) as served:
+        machine = Caller(served, "acme", "")
+        assert (await fetch(machine, GRANT, headers=proof)).status == 200
+        clock.advance(days=2)
+        reply = await fetch(machine, GRANT, headers=proof)
+        refused(reply, 401, "invalid_client", "credential_expired")
+
+
+async def test_a_client_fetches_tokens_from_its_vendor_s_addresses_only(
+    serve: Serve, database: Database, office: Connection, client: Issued, clock: SettableClock
+) -> None:
+    await accounts.set_addresses(office, "acme", ["127.0.0.9"], who="Jane", now=clock())
+    async with serve(**settings(database)) as served:
+        proof = basic(client.credential.name, client.secret)
+        reply = await fetch(Caller(served, "acme", ""), GRANT, headers=proof)
+        refused(reply, 400, "unauthorized_client", "address_forbidden")
+
+
+async def test_a_register_that_was_never_read_gives_no_token(
+    serve: Serve, database: Database, client: Issued, dead_dsn: str
+) -> None:
+    async with serve(**settings(database), readers_dsn=dead_dsn) as served:
+        proof = basic(client.credential.name, client.secret)
+        reply = await fetch(Caller(served, "acme", ""), GRANT, headers=proof)
+        refused(reply, 503, "temporarily_unavailable", "register_stale")
+        assert int(reply.headers["Retry-After"]) >= 1
+
+
+async def test_an_assertion_that_cannot_be_written_down_now_is_good_later(
+    machine: Caller, signer: Issued, clock: SettableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signed = {
+        **ASSERTION,
+        "client_assertion": signers.signed(KEY, signer.credential.name, now=clock()),
+    }
+
+    async def away(*_args: object, **_more: object) -> None:
+        raise ConnectionRefusedError
+
+    with monkeypatch.context() as while_away:
+        while_away.setattr("vending.vendors.assertions.prove", away)
+        reply = await fetch(machine, signed)
+        refused(reply, 503, "temporarily_unavailable", "database_unavailable")
+        assert int(reply.headers["Retry-After"]) >= 1
+    assert (await fetch(machine, signed)).status == 200
+
+
+async def test_what_nobody_foresaw_is_told_without_a_word_of_it(
+    machine: Caller, client: Issued, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_args: object, **_more: object) -> object:
+        raise ZeroDivisionError("a secret")
+
+    monkeypatch.setattr("vending.vendors.access_tokens.issue", broken)
+    proof = basic(client.credential.name, client.secret)
+    reply = await fetch(machine, GRANT, headers=proof)
+    refused(reply, 500, "server_error", "internal")
+    assert b"secret" not in reply.body

@@ -17,7 +17,7 @@ from aiohttp import hdrs, web
 from msgspec import Meta
 
 from vending.api import forms, problems
-from vending.api.admission import BodyEncoded, BodyTooLarge, Overloaded
+from vending.api.admission import BodyEncoded, BodyTooLarge
 from vending.api.doors import Doors
 from vending.api.problems import InternalFault, RequestMalformed
 from vending.api.v1.asked import ContentTypeWrong
@@ -89,7 +89,6 @@ ERRORS: Final[dict[type[VendingError], str]] = {
     QuotaExceeded: "temporarily_unavailable",
     RegisterStale: "temporarily_unavailable",
     DatabaseUnavailable: "temporarily_unavailable",
-    Overloaded: "temporarily_unavailable",
     InternalFault: "server_error",
 }
 """What OAuth calls our errors; those it has no name for are named as its other endpoint does."""
