@@ -286,6 +286,7 @@ class Vendors(_Section, frozen=True, kw_only=True):
     ] = 15
     burst_quota: Annotated[int, Meta(ge=1, description="A vendor's requests in 10 seconds.")] = 500
     day_quota: Annotated[int, Meta(ge=1, description="A vendor's requests in a day.")] = 2_000_000
+    copies_max: Annotated[int, Meta(ge=0, le=999, description="Copies of one receipt.")] = 10
     signatures: Annotated[
         Literal["off", "offered", "required"],
         _say("Signed requests (RFC 9421): not read, verified where sent, or demanded."),

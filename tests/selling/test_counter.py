@@ -20,6 +20,7 @@ from vending.selling.sale import (
     QuoteExpired,
     QuoteUnknown,
     ReferenceReused,
+    ReprintsExhausted,
     Sale,
     SaleAmountMissing,
     SalePending,
@@ -465,6 +466,24 @@ async def test_copies_have_the_same_digits_and_are_counted(shop: Shop) -> None:
         await reprint("bolt", sale.reference, who="till")
     who = await shop.market.app.fetch("select asked_by from reprint order by copy")
     assert [row[0] for row in who] == ["till"] * 5 + ["till 2"]
+
+
+async def test_a_receipt_has_ten_copies_however_many_are_asked_for_at_once(shop: Shop) -> None:
+    sale = await shop.sells(await shop.meter())
+    for copy in range(1, 8):
+        again = await shop.counter.reprint("acme", sale.reference, who="till")
+        assert again.copies == copy
+    asked_at_once = [
+        shop.counter.reprint("acme", sale.reference, who=f"till {till}") for till in range(4)
+    ]
+    done = await asyncio.gather(*asked_at_once, return_exceptions=True)
+    assert sum(isinstance(one, Sale) for one in done) == 3
+    (refused,) = [one for one in done if not isinstance(one, Sale)]
+    assert isinstance(refused, ReprintsExhausted)
+    assert await shop.count("reprint") == 10
+    found = await shop.counter.find("acme", sale.reference)
+    assert isinstance(found, Sale)
+    assert found.outcome == sale.outcome
 
 
 async def test_a_sale_that_is_not_made_yet_is_withdrawn(shop: Shop) -> None:

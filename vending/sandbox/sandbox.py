@@ -25,10 +25,12 @@ from vending.selling.disputes import Dispute
 from vending.selling.prices import LookUp
 from vending.selling.quotes import Quoted
 from vending.selling.sale import (
+    COPIES_MAX,
     Pending,
     QuoteExpired,
     QuoteUnknown,
     ReferenceReused,
+    ReprintsExhausted,
     Sale,
     SaleAsked,
     SalePending,
@@ -65,10 +67,18 @@ class AnswerLost(Unavailable):
 class Sandbox:
     """Sells to magic meters. `rest` lets seconds pass."""
 
-    def __init__(self, *, numbers: Numbers, clock: Clock, rest: Rest = asyncio.sleep) -> None:
+    def __init__(
+        self,
+        *,
+        numbers: Numbers,
+        clock: Clock,
+        rest: Rest = asyncio.sleep,
+        copies_max: int = COPIES_MAX,
+    ) -> None:
         self._numbers = numbers
         self._clock = clock
         self._rest = rest
+        self._copies_max = copies_max
         self._worlds = Worlds()
         self._waiting = 0
 
@@ -185,11 +195,13 @@ class Sandbox:
         return kept.dispute
 
     async def reprint(self, vendor_id: str, reference: str, *, who: str) -> Sale:
-        """Return a sale once more, as a copy that is counted. Raises as `find`, and SalePending."""
+        """Return a sale once more, as a copy that is counted. Raises as the counter does."""
         del who  # nobody asks who printed here
         sale = await self.find(vendor_id, reference)
         if isinstance(sale, Pending):
             raise SalePending(reference=reference, retry_after_seconds=1)
+        if sale.copies >= self._copies_max:
+            raise ReprintsExhausted(reference=reference, copies=sale.copies)
         again = replace(sale, copies=sale.copies + 1)
         self._worlds.of(vendor_id).keep(reference).sale = again
         return again

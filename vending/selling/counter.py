@@ -26,11 +26,13 @@ from vending.selling.disputes import Dispute
 from vending.selling.prices import LookUp, PriceList
 from vending.selling.quotes import Quoted
 from vending.selling.sale import (
+    COPIES_MAX,
     Key,
     Pending,
     QuoteExpired,
     QuoteUnknown,
     ReferenceReused,
+    ReprintsExhausted,
     Sale,
     SaleAsked,
     SalePending,
@@ -73,17 +75,25 @@ class _Making:
 class Counter:
     """Sells to vendors, and knows of each sale by its vendor's reference.
 
-    `db` is read, `writer` takes the few rows that are no sale.
+    `db` is read, `writer` takes the few rows that are no sale. A receipt has up to `copies_max`.
     """
 
     def __init__(
-        self, db: Session, writer: Session, *, seller: Seller, numbers: Numbers, clock: Clock
+        self,
+        db: Session,
+        writer: Session,
+        *,
+        seller: Seller,
+        numbers: Numbers,
+        clock: Clock,
+        copies_max: int = COPIES_MAX,
     ) -> None:
         self._db = db
         self._writer = writer
         self._seller = seller
         self._numbers = numbers
         self._clock = clock
+        self._copies_max = copies_max
         self._prices = PriceList(db)
         self._making: dict[Key, _Making] = {}
         self._refused: OrderedDict[Key, Refused] = OrderedDict()
@@ -222,11 +232,18 @@ class Counter:
         )  # fmt: skip
 
     async def reprint(self, vendor_id: str, reference: str, *, who: str) -> Sale:
-        """Return a sale once more, as a copy that is counted. Raises as `find`, and SalePending."""
+        """Return a sale once more, as a copy that is counted.
+
+        Raises as `find`, SalePending, and ReprintsExhausted.
+        """
         sale = await self.find(vendor_id, reference)
         if isinstance(sale, Pending):
             raise SalePending(reference=reference, retry_after_seconds=1)
-        await sales.reprint(self._writer, sale.payment_id, who=who, now=self._clock())
+        copy = await sales.reprint(
+            self._writer, sale.payment_id, most=self._copies_max, who=who, now=self._clock()
+        )
+        if copy is None:
+            raise ReprintsExhausted(reference=reference, copies=sale.copies)
         again = await sales.find(self._db, (operator_of(vendor_id), reference))
         return again or sale
 

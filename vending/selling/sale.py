@@ -19,6 +19,9 @@ from vending.vendors.vendor import NO_TILL, operator_of, outlet_of
 Key = tuple[str, str]
 """A vendor's operator and its reference."""
 
+COPIES_MAX = 10
+"""Copies of one receipt, unless the settings say otherwise."""
+
 
 class ReferenceReused(Rejected):
     """This reference was used for another sale.
@@ -46,6 +49,15 @@ class SalePending(Unavailable):
     """
 
     code = "sale_pending"
+
+
+class ReprintsExhausted(Rejected):
+    """This receipt has been printed again as often as one may be.
+
+    The sale stands: asking for it by its reference still tells the token, as no copy.
+    """
+
+    code = "reprints_exhausted"
 
 
 class SaleAmountMissing(Rejected):

@@ -21,6 +21,7 @@ insert into reprint (payment_id, copy, asked_by, asked_at)
 select $1, coalesce(max(copy), 0) + 1, $2, $3
   from reprint
  where payment_id = $1
+having coalesce(max(copy), 0) < $4
 returning copy
 """
 
@@ -63,15 +64,16 @@ async def latest_of(db: Session, operator: str, meter_number: str, *, most: int)
     return [row["transaction_id"] for row in rows]
 
 
-async def reprint(db: Session, payment_id: int, *, who: str, now: datetime) -> int:
-    """Count another copy of a sale's receipt, and return its number."""
+async def reprint(
+    db: Session, payment_id: int, *, most: int, who: str, now: datetime
+) -> int | None:
+    """Count another copy of a sale's receipt, and return its number; None when there are `most`."""
     for left in reversed(range(REPRINTERS_MAX)):
         try:
-            (row,) = await db.fetch(REPRINT, payment_id, who, now)
+            rows = await db.fetch(REPRINT, payment_id, who, now, most)
         except asyncpg.UniqueViolationError:
             if not left:
                 raise
         else:
-            copy: int = row["copy"]
-            return copy
+            return rows[0]["copy"] if rows else None
     raise AssertionError(payment_id)  # the last try returns or raises

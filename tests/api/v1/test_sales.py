@@ -476,6 +476,22 @@ async def test_copies_are_the_same_digits_and_are_counted(acme: Caller, meter: s
     assert (found["copy"], found["copies"]) == (0, 2)
 
 
+async def test_a_receipt_has_so_many_copies_and_no_more(
+    serve: Serve, database: Database, market: Market, acme: Caller, meter: str
+) -> None:
+    facts = settings(database, copies_max=1)
+    async with serve(sequencer=market.lane.sequencer, **facts) as served:
+        strict = Caller(served, "acme", acme.key)
+        body = a_sale(meter)
+        made = (await sell(strict, body)).json
+        place = f"/v1/sales/{body['reference']}"
+        assert (await strict.post(f"{place}/reprint")).status == 200
+        told = await strict.post(f"{place}/reprint")
+        refused(told, 409, "reprints_exhausted", money="taken")
+        found = (await strict.get(place)).json
+        assert (found["token"], found["copies"]) == (made["token"], 1)
+
+
 async def test_a_sale_that_is_not_made_is_withdrawn(
     acme: Caller, market: Market, meter: str
 ) -> None:

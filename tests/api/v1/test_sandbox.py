@@ -237,6 +237,10 @@ async def test_copies_are_counted_in_the_sandbox(dev: Caller) -> None:
     assert (copied.json["copy"], copied.json["token"]) == (1, made.json["token"])
     found = await dev.get(f"/v1/sales/{body['reference']}")
     assert (found.json["copies"], found.json["copy"]) == (1, 0)
+    for _ in range(9):
+        assert (await dev.post(f"/v1/sales/{body['reference']}/reprint")).status == 200
+    spent = await dev.post(f"/v1/sales/{body['reference']}/reprint")
+    refused(spent, 409, "reprints_exhausted", money="taken")
 
 
 # Two worlds.

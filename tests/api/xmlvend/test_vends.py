@@ -184,6 +184,28 @@ async def test_the_last_receipts_are_printed_again_as_copies_that_are_counted(
     assert [one.text for one in second.all("dispHeader")] == ["COPY", *["COPY 2"] * 3]
 
 
+async def test_a_receipt_printed_too_often_is_left_out_and_then_refused(
+    acme: Till, meter: str, clock: SettableClock
+) -> None:
+    first = await acme.sell(meter)
+    for copy in range(1, 10):
+        told = await acme.ask("reprintReq", of_meter(meter))
+        assert [one.text for one in told.all("dispHeader")] == ["COPY", f"COPY {copy}"]
+    clock.advance(seconds=40)
+    second = await acme.sell(meter)
+    both = await acme.ask("reprintReq", of_meter(meter))
+    assert [one.text for one in both.all("stsCipher")] == [second.token, first.token]
+    left = await acme.ask("reprintReq", of_meter(meter))
+    assert [one.text for one in left.all("stsCipher")] == [second.token]
+    said = next(one.text for one in left.all("operatorMsg"))
+    assert said == "1 more, printed again too often."
+    for copy in range(3, 11):
+        told = await acme.ask("reprintReq", of_meter(meter))
+        assert [one.text for one in told.all("dispHeader")] == ["COPY", f"COPY {copy}"]
+    spent = await acme.ask("reprintReq", of_meter(meter))
+    assert spent.fault == ("ReprintEx", "reprints_exhausted")
+
+
 async def test_a_receipt_that_was_never_printed_is_not_printed_again(
     acme: Till, meter: str
 ) -> None:

@@ -16,6 +16,7 @@ from vending.selling.sale import (
     QuoteExpired,
     QuoteUnknown,
     ReferenceReused,
+    ReprintsExhausted,
     SalePending,
     SaleUnknown,
 )
@@ -102,6 +103,7 @@ SHAPES: Final[dict[type[VendingError], Shape]] = {
     SalePending: Shape(H.CONFLICT, Retry.SAME_REFERENCE, Money.HELD),
     ReferenceBarred: Shape(H.GONE),
     ReferenceReused: Shape(H.UNPROCESSABLE_ENTITY),
+    ReprintsExhausted: Shape(H.CONFLICT, money=Money.TAKEN),
     DuplicateSuspected: Shape(H.CONFLICT),
     PriceChanged: Shape(H.CONFLICT),
     QuoteExpired: Shape(H.CONFLICT),

@@ -60,6 +60,7 @@ from vending.selling.sale import (
     QuoteExpired,
     QuoteUnknown,
     ReferenceReused,
+    ReprintsExhausted,
     SaleAmountMissing,
     SalePending,
     SaleUnknown,
@@ -142,7 +143,8 @@ SALES: Final = (
         name="reprintSale", method="POST", path="/v1/sales/{reference}/reprint", tag="sales",
         scope=Scope.SALES, summary="The same digits again, as a copy that is counted.",
         handle=sales.reprint, answers={200: MadeSale},
-        problems=(*_REFUSED, SaleUnknown, SalePending, ReferenceBarred), writes=True,
+        problems=(*_REFUSED, SaleUnknown, SalePending, ReferenceBarred, ReprintsExhausted),
+        writes=True,
         shed=RequestClass.INTERACTIVE, sandbox=True,
     ),
 )  # fmt: skip

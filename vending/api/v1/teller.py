@@ -58,8 +58,11 @@ class Teller:
             seller=cast(Seller, doors.sequencer),
             numbers=self.numbers,
             clock=self.clock,
+            copies_max=doors.config.vendors.copies_max,
         )
-        self.sandbox = Sandbox(numbers=self.numbers, clock=self.clock)
+        self.sandbox = Sandbox(
+            numbers=self.numbers, clock=self.clock, copies_max=doors.config.vendors.copies_max
+        )
         self._dsn = doors.config.database.dsn
         self._turns = asyncio.Semaphore(WRITERS)
         self._idle: list[Connection] = []

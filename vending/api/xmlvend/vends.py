@@ -18,7 +18,15 @@ from vending.api.xmlvend.refusals import (
 from vending.api.xmlvend.visit import SERVER, Visit
 from vending.errors import Refused
 from vending.selling import sales
-from vending.selling.sale import Pending, Sale, SaleAsked, SalePending, SaleUnknown, Withdrawn
+from vending.selling.sale import (
+    Pending,
+    ReprintsExhausted,
+    Sale,
+    SaleAsked,
+    SalePending,
+    SaleUnknown,
+    Withdrawn,
+)
 from vending.vendors.barred import ReferenceBarred
 from vending.vendors.vendor import operator_of, point_of_sale
 from vending.xmlvend.answers import (
@@ -127,7 +135,8 @@ async def reverse(teller: Teller, asked: Visit, request: Reversal) -> ReversalAn
 async def reprint(teller: Teller, asked: Visit, request: Reprint) -> ReprintAnswer:
     """Answer the vendor's last receipts of a meter once more, each a copy that is counted.
 
-    Raises MeterNumberMalformed, CustomerUnknown, ReprintUnknown.
+    One that was printed again too often is left out, and the operator told. Raises
+    MeterNumberMalformed, CustomerUnknown, ReprintUnknown, and ReprintsExhausted when none is left.
     """
     if isinstance(request.identity, CustomerIdentity):
         raise CustomerUnknown(by=request.identity.by.value)
@@ -138,12 +147,22 @@ async def reprint(teller: Teller, asked: Visit, request: Reprint) -> ReprintAnsw
     if not references:
         raise ReprintUnknown
     answers = []
+    exhausted: list[ReprintsExhausted] = []
     for reference in references:
-        sale = await teller.counter.reprint(asked.vendor_id, reference, who=asked.caller.credential)
+        try:
+            sale = await teller.counter.reprint(
+                asked.vendor_id, reference, who=asked.caller.credential
+            )
+        except ReprintsExhausted as reason:
+            exhausted.append(reason)
+            continue
         message = named(asked.sender.message_id, reference)
         title = f"COPY {sale.copies}"
         answers.append(await receipts.of_sale(teller, asked, sale, message=message, title=title))
-    return ReprintAnswer(head=asked.head(title="COPY"), sales=tuple(answers))
+    if not answers:
+        raise exhausted[0]
+    said = f"{len(exhausted)} more, printed again too often." if exhausted else ""
+    return ReprintAnswer(head=asked.head(title="COPY", operator_text=said), sales=tuple(answers))
 
 
 def place(message: MessageId) -> str:
