@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 from tests import errors_page
+from vending.api.xmlvend.refusals import kind_of
 from vending.errors import Inconsistent, Refused, Rejected, Unavailable
+from vending.payments.payment import ShortCodeUnknown
 from vending.xmlvend import parts, tree
 from vending.xmlvend.errors import Reason
-from vending.xmlvend.faults import BY_CODE, Family, FaultKind, fault, fault_of
+from vending.xmlvend.faults import BY_CODE, UNSENT, Family, FaultKind, fault, fault_of
 from vending.xmlvend.reading import USE_CASES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "xmlvend.md").read_text("utf-8")
@@ -37,10 +39,19 @@ def test_each_family_has_its_own() -> None:
 
 
 def test_the_page_lists_the_faults_as_they_are() -> None:
-    listed = rows(r"`(\w+Ex)` \| (protocol|business|system) \| `(\w+)` \| (.+?)")
+    listed = rows(r"`(\w+Ex)` \| (protocol|business|system) \| (`\w+`|finer|never) \| (.+?)")
     assert listed == [
-        (kind.type_name, FAMILIES[kind.family], kind.code, kind.sentence) for kind in FaultKind
+        (kind.type_name, FAMILIES[kind.family], code_told(kind), kind.sentence)
+        for kind in FaultKind
     ]
+
+
+def code_told(kind: FaultKind) -> str:
+    own = {kind.code for kind in FaultKind}
+    finer = {FaultKind.SYSTEM, *(kind for code, kind in BY_CODE.items() if code not in own)}
+    if kind not in UNSENT:
+        return f"`{kind.code}`"
+    return "finer" if kind in finer else "never"
 
 
 def test_the_page_lists_our_codes_as_they_are() -> None:
@@ -79,9 +90,10 @@ def test_the_page_gives_the_limits_as_they_are() -> None:
 
 
 def test_every_refusal_of_ours_has_a_fault_that_is_not_the_systems() -> None:
-    codes = [kind.code for kind in errors_page.kinds() if issubclass(kind, Refused)]
-    assert len(codes) > 10
-    assert [code for code in codes if fault_of(code).family is not Family.BUSINESS] == []
+    refused = [kind for kind in errors_page.kinds() if issubclass(kind, Refused)]
+    assert len(refused) > 10
+    assert [one.code for one in refused if kind_of(one).family is not Family.BUSINESS] == []
+    assert kind_of(ShortCodeUnknown) is FaultKind.BUSINESS
 
 
 def test_what_is_away_or_broken_is_the_systems_fault() -> None:

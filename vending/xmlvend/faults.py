@@ -255,41 +255,25 @@ BY_CODE: Final[dict[str, FaultKind]] = {
     # Amounts, quotes and references: rules of the business that have no type of their own.
     "amount_too_small": FaultKind.BUSINESS,
     "amount_too_large": FaultKind.BUSINESS,
-    "short_code_unknown": FaultKind.BUSINESS,
     "debt_exceeded": FaultKind.BUSINESS,
     "price_changed": FaultKind.BUSINESS,
     "quote_expired": FaultKind.BUSINESS,
-    "quote_unknown": FaultKind.BUSINESS,
     "duplicate_suspected": FaultKind.BUSINESS,
     "reference_barred": FaultKind.BUSINESS,
-    "notice_conflicts": FaultKind.BUSINESS,
     "reference_reused": FaultKind.BUSINESS,
     "reprints_exhausted": FaultKind.NOTHING_TO_REPRINT,
     "special_conflicts": FaultKind.BUSINESS,
     "special_malformed": FaultKind.BUSINESS,
     "daily_cap_reached": FaultKind.NOT_AUTHORISED,
-    "deposit_malformed": FaultKind.BUSINESS,
-    "deposit_repeated": FaultKind.BUSINESS,
-    "deposit_settled": FaultKind.BUSINESS,
-    # What cannot be read, here or further in.
-    "sale_malformed": FaultKind.SCHEMA,
-    "request_malformed": FaultKind.SCHEMA,
-    "amount_unreadable": FaultKind.SCHEMA,
-    "number_unreadable": FaultKind.SCHEMA,
-    "clerk_malformed": FaultKind.SCHEMA,
-    "point_of_sale_malformed": FaultKind.SCHEMA,
+    # What cannot be read.
     "body_too_large": FaultKind.SCHEMA,
     "body_encoded": FaultKind.SCHEMA,
-    "method_unknown": FaultKind.USE_CASE,
-    "path_unknown": FaultKind.USE_CASE,
     # Batches.
     "shift_open": FaultKind.BATCH_NOT_STARTED,
     "shift_unknown": FaultKind.BATCH_NOT_ENDED,
     # Who asks.
     "certificate_missing": FaultKind.CLIENT_CERTIFICATE,
     "vendor_suspended": FaultKind.CLIENT_BLOCKED,
-    "vendor_unknown": FaultKind.CLIENT_BLOCKED,
-    "source_forbidden": FaultKind.CLIENT_BLOCKED,
     "address_forbidden": FaultKind.CLIENT_BLOCKED,
     "access_token_expired": FaultKind.CLIENT_BLOCKED,
     "access_token_invalid": FaultKind.CLIENT_BLOCKED,
@@ -305,13 +289,26 @@ BY_CODE: Final[dict[str, FaultKind]] = {
 }
 """The fault that each code becomes; docs/reference/xmlvend.md has the same table."""
 
+UNSENT: Final = frozenset(
+    {
+        FaultKind.PROTOCOL, FaultKind.BUSINESS, FaultKind.SYSTEM, FaultKind.CLIENT_CERTIFICATE,
+        FaultKind.METER_DATA_NEEDED, FaultKind.METER_DATA_INVALID, FaultKind.CARD_NEEDED,
+        FaultKind.SUPPLY_GROUP_FORBIDDEN, FaultKind.NOT_AUTHORISED, FaultKind.CLIENT_BLOCKED,
+        FaultKind.NO_DEPOSIT_SLIP, FaultKind.BATCH_NOT_STARTED, FaultKind.BATCH_NOT_ENDED,
+        FaultKind.TOKEN_NOT_VERIFIED, FaultKind.NOT_CANCELLED,
+    }
+)  # fmt: skip
+"""Faults that no answer has with their own code: an error of ours has a finer one, or what the
+fault is about is not offered here."""
+
 
 def fault_of(code: str) -> FaultKind:
     """Return the fault that an error of this code becomes.
 
     Total: a code that has no fault of its own is a system fault, of which a till knows only that
     it must ask by advice what became of its request. That is right for all that is Unavailable or
-    Inconsistent; a refusal belongs in the table, and a test holds every one of the core to it.
+    Inconsistent; a refusal that is not in the table is a rule of the business all the same, see
+    `vending.api.xmlvend.refusals`.
     """
     return BY_CODE.get(code, FaultKind.SYSTEM)
 

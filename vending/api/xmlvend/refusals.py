@@ -1,8 +1,8 @@
 """What XMLVend alone can be refused with, and how a refusal becomes a fault."""
 
-from vending.errors import Rejected, VendingError
+from vending.errors import Refused, Rejected, VendingError
 from vending.xmlvend import faults
-from vending.xmlvend.faults import Fault
+from vending.xmlvend.faults import Fault, FaultKind
 
 
 class CustomerUnknown(Rejected):
@@ -72,4 +72,15 @@ class BatchReprintUnknown(Rejected):
 def fault_of(error: VendingError) -> Fault:
     """Return what a till is told of an error: its own type, our code, a sentence, the facts."""
     told = ", ".join(f"{name}={value}" for name, value in error.facts.items())
-    return faults.fault(error.code, f"{error.sentence()} ({told})" if told else error.sentence())
+    text = f"{error.sentence()} ({told})" if told else error.sentence()
+    return Fault(kind=kind_of(type(error)), code=error.code, text=text)
+
+
+def kind_of(error: type[VendingError]) -> FaultKind:
+    """Return the fault that a kind of error becomes.
+
+    A refusal without a type of its own is a rule of the business, whoever is asked about it.
+    """
+    kind = faults.fault_of(error.code)
+    plain = kind is FaultKind.SYSTEM and issubclass(error, Refused)
+    return FaultKind.BUSINESS if plain else kind
