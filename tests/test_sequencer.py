@@ -20,6 +20,7 @@ from vending.postgres import pool
 from vending.postgres.pool import Connection
 from vending.postgres.writer import Writer
 from vending.sweep import Sweep
+from vending.tokens.special import Caps
 from vending.vend import Office, OfficeClosed
 
 COUNT_OUTCOMES = "select count(*) from outcome"
@@ -275,6 +276,7 @@ async def _sweeping(
             clock=yard.clock,
             numbers=numbers or Numbers(yard.clock, node=1),
             every=timedelta(milliseconds=10),
+            caps=Caps(tokens=20, energy_wh=500_000),
         )
         task = asyncio.create_task(sweep.run())
         yield sweep

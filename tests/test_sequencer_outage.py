@@ -21,6 +21,7 @@ from vending.postgres.pool import Pool
 from vending.postgres.writer import DatabaseAway, Writer
 from vending.sequencer import Sequencer
 from vending.sweep import Sweep
+from vending.tokens.special import Caps
 
 
 class ShutWriter(Writer):
@@ -123,6 +124,7 @@ async def test_what_cannot_be_counted_in_time_is_unknown_and_not_nothing(
         clock=clock,
         numbers=Numbers(clock, node=4),
         every=timedelta(seconds=1),
+        caps=Caps(tokens=20, energy_wh=500_000),
     )
     counted = await sweep._count(0, 1)
     assert counted is None

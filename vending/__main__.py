@@ -17,6 +17,7 @@ from vending.commands import (
     serve,
     simulate,
     tariffs,
+    tokens,
     top,
     vendors,
 )
@@ -33,6 +34,7 @@ app.command(keys.app)
 app.command(tariffs.app)
 app.command(meters.app)
 app.command(payments.app)
+app.command(tokens.app)
 app.command(vendors.app)
 app.command(audit.app)
 app.command(demo.demo)

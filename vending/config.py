@@ -15,6 +15,8 @@ import msgspec
 from msgspec import Meta
 
 from vending.errors import Rejected
+from vending.sections import Section as _Section
+from vending.sections import say as _say
 
 ENVIRONMENT_PREFIX = "STIMA_"
 
@@ -26,28 +28,6 @@ class ConfigInvalid(Rejected):
     """
 
     code = "config_invalid"
-
-
-SECRET_SETTINGS = frozenset(
-    {"secret", "previous_secret", "passphrase", "api_key", "callback_secret", "dsn", "owner_dsn"}
-)
-
-
-class _Section(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
-):
-    # Defaults are left out when settings are handed on: "nothing was set" may be one of them.
-
-    def __repr__(self) -> str:
-        shown = (
-            f"{name}={'...' if name in SECRET_SETTINGS else repr(getattr(self, name))}"
-            for name in self.__struct_fields__
-        )
-        return f"{type(self).__name__}({', '.join(shown)})"
-
-
-def _say(text: str) -> Meta:
-    return Meta(description=text)
 
 
 class Server(_Section, frozen=True, kw_only=True):
@@ -296,6 +276,17 @@ class Vendors(_Section, frozen=True, kw_only=True):
     ] = ""
 
 
+class Tokens(_Section, frozen=True, kw_only=True):
+    """Tokens without money: what the utility's own people may ask for, each of them in a day."""
+
+    day_tokens: Annotated[
+        int, Meta(ge=0, le=1_000_000, description="Tokens of one person's requests.")
+    ] = 20
+    day_free_kwh: Annotated[
+        int, Meta(ge=0, le=1_000_000, description="Free units of one person's requests, in kWh.")
+    ] = 500
+
+
 class Log(_Section, frozen=True, kw_only=True):
     """Logging."""
 
@@ -322,6 +313,7 @@ class Config(_Section, frozen=True, kw_only=True):
     sales: Sales = Sales()
     vendors: Vendors = Vendors()
     webhooks: Webhooks = Webhooks()
+    tokens: Tokens = Tokens()
     log: Log = Log()
 
     def product_of(self, operator: str, short_code: str) -> str | None:

@@ -38,6 +38,7 @@ from vending.postgres.writer import Writer
 from vending.sequencer import Sequencer
 from vending.sms.gateway import AfricasTalkingGateway, FileGateway, Gateway
 from vending.sweep import Sweep
+from vending.tokens.requests import caps_of
 from vending.webhooks import opening as webhooks
 from vending.webhooks.relay import Relay as WebhookRelay
 
@@ -256,6 +257,7 @@ def _lanes(
         clock=clock,
         numbers=numbers,
         every=timedelta(seconds=config.vend.sweep_seconds),
+        caps=caps_of(config.tokens),
     )
     return Lanes(intake=intake, inbox=inbox, sweep=sweep, sequencer=sequencer, relay=relay)
 

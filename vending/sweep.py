@@ -1,4 +1,4 @@
-"""The sweep: finds paid and undecided payments that no hand-over brings, and requests to reassign.
+"""The sweep: finds paid and undecided payments that no hand-over brings, and what people ask for.
 
 Recovery is the normal path: a crash between storing a payment and vending it leaves a payment
 without an outcome, and that is all the sweep looks for. It reads the last seconds often, the last
@@ -8,7 +8,7 @@ that the vend lane does not wait for.
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import asyncpg
 
@@ -17,11 +17,14 @@ from vending.claims import Claim
 from vending.clock import Clock
 from vending.notices import Wording
 from vending.numbering import EPOCH, Numbers, first_at
-from vending.payments.payment import Payment
+from vending.payments.payment import PayerKind, Payment, PaymentNotice
 from vending.payments.rows import payment_of
 from vending.postgres.pool import DatabaseUnavailable, Pool
 from vending.postgres.writer import DatabaseAway, Writer
 from vending.sequencer import Sequencer
+from vending.tokens import requests
+from vending.tokens.requests import Request
+from vending.tokens.special import Caps, SpecialAsked, caller_of, facts_of
 
 FOUND_MAX = 1_000
 """Payments in one read: a few milliseconds of the database's time."""
@@ -47,6 +50,9 @@ WINDOW = timedelta(hours=6)
 """History is read in windows of our time-ordered numbers, each a short range of two indexes."""
 
 AWAY_SECONDS = 1.0
+
+NO_PLACE = "-"
+"""Where a request of the utility's own people comes from: no till, no short code."""
 
 UNREADABLE = (
     DatabaseAway,
@@ -117,6 +123,7 @@ class Sweep:
         clock: Clock,
         numbers: Numbers,
         every: timedelta,
+        caps: Caps,
     ) -> None:
         self._readers = readers
         self._sequencer = sequencer
@@ -125,6 +132,7 @@ class Sweep:
         self._clock = clock
         self._numbers = numbers
         self._every = every
+        self._caps = caps
         self._stopped = asyncio.Event()
         self._log = log.get("sweep")
 
@@ -249,9 +257,41 @@ class Sweep:
             )
             for row in rows
         )
+        approved = await requests.approved(self._readers, most=FOUND_MAX)
+        self._sequencer.offer_swept(map(self._special, approved))
+
+    def _special(self, request: Request) -> Claim:
+        """Return an approved request as the claim that carries it out, on the day that it is."""
+        today = self._clock().astimezone(self._wording.time_zone).date()
+        return claim_of(request, caps=self._caps, day=today)
 
     async def _rest(self, seconds: float) -> None:
         try:
             await asyncio.wait_for(self._stopped.wait(), seconds)
         except TimeoutError:
             return
+
+
+def claim_of(request: Request, *, caps: Caps, day: date) -> Claim:
+    """Return an approved request as a claim: its number is its reference, and its token's number.
+
+    Names that differ in capitals only are one person's, so that nobody has two caps.
+    """
+    meter, asked_at = request.meter_number, request.asked_at
+    notice = PaymentNotice(
+        operator=caller_of(request.asked_by.casefold()), transaction_id=str(request.request_id),
+        short_code=NO_PLACE, account_reference=meter or "", amount_minor=0, paid_at=asked_at,
+        payer="", payer_kind=PayerKind.ABSENT,
+        raw=facts_of(
+            request.kind, place=NO_PLACE, meter=meter, value=request.value, reason=request.reason
+        ),
+    )  # fmt: skip
+    asked = SpecialAsked(
+        kind=request.kind, value=request.value, reason=request.reason, asked_by=request.asked_by,
+        approved_by=request.judged_by, day=day, caps=caps, request_id=request.request_id,
+    )  # fmt: skip
+    payment = Payment(
+        payment_id=request.request_id, notice=notice, product="prepaid",
+        received_at=request.judged_at or asked_at,
+    )  # fmt: skip
+    return Claim(payment=payment, reference=meter or "", stored=False, special=asked)
