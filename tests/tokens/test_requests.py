@@ -15,7 +15,7 @@ from vending.meters import directory
 from vending.meters.meter import Meter, MeterUnknown
 from vending.postgres.pool import Connection
 from vending.sweep import claim_of
-from vending.tokens import requests
+from vending.tokens import requests, special_rows
 from vending.tokens.requests import (
     ApproverIsRequester,
     TokenNoteMalformed,
@@ -138,6 +138,22 @@ async def test_what_no_token_and_no_day_can_give_is_refused_before_anybody_judge
         await requests.ask(db, wanted(meter), request_id=7, caps=nobody, who="Jane", now=clock())
     assert await requests.pending(db, most=9) == []
     assert await db.fetchval("select count(*) from act") == 0
+
+
+async def test_what_came_first_of_a_request_stays_unless_a_token_was_made_after_all(
+    db: Connection, meter: Meter, clock: SettableClock
+) -> None:
+    number = await asked(db, meter, clock)
+    await requests.approve(db, number, who="Mary", now=clock())
+    settle = special_rows.answer_requests(1)
+    for result, told in (
+        ("meter_blocked", "meter_blocked"),
+        ("key_missing", "meter_blocked"),
+        ("token_issued", "token_issued"),
+        ("meter_blocked", "token_issued"),
+    ):
+        await db.execute(settle, [number], [result], clock())
+        assert (await requests.find(db, number)).result == told
 
 
 async def test_a_number_nobody_has_is_unknown(db: Connection, clock: SettableClock) -> None:

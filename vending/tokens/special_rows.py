@@ -85,13 +85,16 @@ select * from unnest({arrays})
 def answer_requests(first: int) -> str:
     """Return the update that settles requests, its parameters numbered from `first`.
 
-    They are: the requests' numbers, what came of each, and when.
+    They are: the requests' numbers, what came of each, and when. What came first stays, but a token
+    that was made is always told: a refused request may have been offered once more meanwhile.
     """
     return f"""
 update special_request as request
    set settled_at = ${first + 2}::timestamptz, result = done.result
   from unnest(${first}::bigint[], ${first + 1}::text[]) as done (request_id, result)
- where request.request_id = done.request_id and request.settled_at is null
+ where request.request_id = done.request_id
+   and (request.settled_at is null
+        or done.result = 'token_issued' and request.result <> 'token_issued')
 """  # noqa: S608 -- only parameter numbers are put into the text
 
 
