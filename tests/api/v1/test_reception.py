@@ -339,3 +339,20 @@ async def test_a_caller_that_hangs_up_has_proposed_all_the_same(
         while not (await acme.get("/v1/deposits")).json["deposits"]:
             await asyncio.sleep(0.05)
     assert (await acme.post("/v1/deposits", SLIP)).status == 200
+
+
+@pytest.mark.parametrize(
+    ("asked", "member"),
+    [
+        ({"units": 20}, "units"),
+        ({"kwh": 20}, "kwh"),
+        ({"energy_wh": "20 kWh"}, "energy_wh"),
+        ({"amount_minor": 50_000, "currency": "USD"}, "currency"),
+    ],
+)
+async def test_a_sale_in_units_nobody_knows_names_the_member(
+    acme: Caller, asked: dict[str, Any], member: str
+) -> None:
+    reply = await acme.post("/v1/sales", {"reference": "odd-1", "meter": "14123456783", **asked})
+    refused(reply, 400, "request_invalid")
+    assert f"member={member}" in reply.json["detail"]

@@ -4,11 +4,13 @@ import asyncio
 import json
 from datetime import timedelta
 
+import pytest
+
 from tests.api.conftest import Serve
 from tests.api.v1.conftest import Caller, settings
 from tests.api.v1.stalls import Particular
 from tests.api.v1.test_signatures import PUBLIC_KEYS, PUBLIC_URL, Signer
-from tests.api.xmlvend.tills import STAMP, Till, Told, a_number
+from tests.api.xmlvend.tills import STAMP, Till, Told, a_number, of_meter
 from tests.conftest import SettableClock
 from tests.database import Database
 from tests.vendors.market import PRICE, Market
@@ -150,3 +152,21 @@ async def posted(till: Till, path: str, body: dict[str, object]) -> dict[str, ob
     ) as response:
         told: dict[str, object] = json.loads(await response.read())
         return told
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        '<units value="20" siUnit="kl"/>',
+        '<units value="20" siUnit="Wh"/>',
+        '<amt value="500.00" symbol="USD"/>',
+    ],
+)
+async def test_a_sale_in_units_nobody_knows_is_not_read(
+    acme: Till, market: Market, meter: str, value: str
+) -> None:
+    told = await acme.ask(
+        "creditVendReq", f"{of_meter(meter)}<purchaseValue>{value}</purchaseValue>"
+    )
+    assert told.fault == ("XMLVendSchemaEx", "xmlvend_malformed")
+    assert await market.tokens() == 0
