@@ -7,7 +7,7 @@ because the next batch is lined up while this one is written.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -28,7 +28,8 @@ from vending.payments.payment import Payment
 from vending.payments.rows import Key
 from vending.postgres.pool import Session
 from vending.postgres.writer import Writer
-from vending.tokens import special_rows
+from vending.tokens import key_requests, special_rows
+from vending.tokens.key_requests import KeysMade
 from vending.tokens.special import SpecialToken
 from vending.vendors import barred, floats
 from vending.webhooks import event
@@ -105,6 +106,13 @@ def _with_specials(statement: str, *, at: int) -> str:
 """
 
 
+@functools.cache
+def _with_asked_keys(statement: str, *, at: int) -> str:
+    """Return a statement that also writes what vendors asked for, numbered from `at`."""
+    asked = key_requests.insert_asked(at)
+    return f"{statement.removesuffix(_OWNED)},{asked}{_OWNED}"
+
+
 @dataclass(slots=True, kw_only=True)
 class Changes:
     """Everything a batch changes.
@@ -114,7 +122,8 @@ class Changes:
     it settles with what came of them. Of vendors, `drawn` is what they sold for, `barred` what they
     may not sell under, `events` what they are told, `warnings` numbers for events that their
     floats are low, one for each that is `drawn`. `specials` are the special tokens it
-    makes, `answered` the requests for such and what came of each. `number` is the batch's.
+    makes, `answered` the requests for such and what came of each, `keys` the codes of key changes
+    that vendors asked for. `number` is the batch's.
     """
 
     payments: list[Payment] = field(default_factory=list)
@@ -130,6 +139,7 @@ class Changes:
     events: list[Event] = field(default_factory=list)
     specials: list[SpecialToken] = field(default_factory=list)
     answered: list[tuple[int, str]] = field(default_factory=list)
+    keys: list[KeysMade] = field(default_factory=list)
     number: int
     decided_at: datetime
 
@@ -141,6 +151,11 @@ class Changes:
             if one.key_change is not None
         ]
 
+    def moved(self) -> Iterator[Issued | KeysMade]:
+        """Return every key change of the batch that the directory follows."""
+        yield from self.rekeyed()
+        yield from (one for one in self.keys if one.moves)
+
 
 async def parameters(
     db: Session, changes: Changes, *, chart: Chart
@@ -151,6 +166,10 @@ async def parameters(
     """
     await chart.open(db, {account for one in changes.entries for account, _ in one.postings})
     statement, lined_up = _lined_up(changes, chart)
+    if changes.keys:
+        statement = _with_asked_keys(statement, at=_FENCE_PARAMETERS + 1 + len(lined_up))
+        of_keys = key_requests.columns(changes.keys, issued_at=changes.decided_at)
+        lined_up = (*lined_up, *of_keys)
     if not (changes.specials or changes.answered):
         return statement, lined_up
     with_specials = _with_specials(statement, at=_FENCE_PARAMETERS + 1 + len(lined_up))

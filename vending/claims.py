@@ -13,6 +13,7 @@ from vending.payments.payment import NoticeConflicts, Payment, PaymentNotice
 from vending.payments.rows import Key
 from vending.postgres.pool import Session
 from vending.tariffs.quote import Quote
+from vending.tokens.key_requests import KeysAsked
 from vending.tokens.special import SpecialAsked
 from vending.values import Value, replace
 from vending.vendors import barred
@@ -78,7 +79,8 @@ class Claim(Value, frozen=True, kw_only=True):
     the payment's own first decision. `doubtful` means that it may have been decided already: it
     was found by the sweep, or its batch failed. `stored` is False for a direct sale, whose payment
     is stored with its outcome or, when it buys nothing, not at all. A vendor's has its `terms`.
-    What asks for a `special` token has a payment of nothing, for its caller and reference alone.
+    What asks for a `special` token, or for the codes of a key change, has a payment of nothing, for
+    its caller and reference alone.
     """
 
     payment: Payment
@@ -88,7 +90,7 @@ class Claim(Value, frozen=True, kw_only=True):
     stored: bool = True
     wish: Wish = Wish.SALE
     terms: Terms | None = None
-    special: SpecialAsked | None = None
+    special: SpecialAsked | KeysAsked | None = None
 
 
 Refusal = NoticeConflicts | ReferenceBarred
@@ -109,23 +111,46 @@ class Special(Value, frozen=True, kw_only=True):
         return self.claim.reference
 
 
+class KeyRequest(Value, frozen=True, kw_only=True):
+    """A claim for the codes of a key change, with the same said of its reference."""
+
+    claim: Claim
+    asked: KeysAsked
+    sold: bool
+    barred: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recognised:
     """The claims of a batch, each under the payment it is known by.
 
     `refusals` are of claims that are not to be decided, by their payment's number; `barred` are
-    the references that the batch bars. `specials` are decided apart, after the sales.
+    the references that the batch bars. `specials` and `key_requests` are decided apart, after the
+    sales.
     """
 
     claims: list[Claim]
     refusals: dict[int, Refusal] = field(default_factory=dict)
     barred: set[Key] = field(default_factory=set)
     specials: list[Special] = field(default_factory=list)
+    key_requests: list[KeyRequest] = field(default_factory=list)
 
     def meters(self, open_claims: Sequence[Claim]) -> list[str]:
         """Return the meters that open claims and special ones are for, as they were typed."""
         named = [one.reference for one in open_claims]
-        return named + [one.reference for one in self.specials] if self.specials else named
+        named += [one.reference for one in self.specials]
+        return named + [one.claim.reference for one in self.key_requests]
+
+    def set_apart(
+        self, claim: Claim, asked: SpecialAsked | KeysAsked, *, sold: bool, barred: bool
+    ) -> None:
+        """Add a claim to those that are decided after the sales."""
+        self.claims.append(claim)
+        if isinstance(asked, KeysAsked):
+            wanted = KeyRequest(claim=claim, asked=asked, sold=sold, barred=barred)
+            self.key_requests.append(wanted)
+        else:
+            self.specials.append(Special(claim=claim, asked=asked, sold=sold, barred=barred))
 
 
 async def recognised(db: Session, claims: Sequence[Claim], *, in_flight: InFlight) -> Recognised:
@@ -144,6 +169,7 @@ async def recognised(db: Session, claims: Sequence[Claim], *, in_flight: InFligh
     closed = await barred.read(db, closed) | (in_flight.barred & closed) if closed else set()
     withdrawn = _withdrawn(claims) - known.keys()
     first: dict[Key, tuple[Claim, PaymentNotice]] = {}
+    special: set[Key] = set()
     found = Recognised(claims=[], barred=withdrawn - closed)
     closed |= withdrawn
     for one in claims:
@@ -154,13 +180,16 @@ async def recognised(db: Session, claims: Sequence[Claim], *, in_flight: InFligh
         key = rows.key_of(notice)
         if one.special is not None:
             sold = key in known or key in first
-            special = Special(claim=one, asked=one.special, sold=sold, barred=key in closed)
-            found.specials.append(special)
-            found.claims.append(one)
+            shut = key in closed and key not in special
+            found.set_apart(one, one.special, sold=sold, barred=shut)
+            if not shut:
+                special.add(key)
             closed.add(key)  # nothing is sold under it any more
             continue
-        if one.wish is not Wish.SALE and not (key in first or key in known or key in closed):
+        open_ = key in special or key not in closed
+        if one.wish is not Wish.SALE and open_ and not (key in first or key in known):
             closed.add(key)
+            special.discard(key)
             found.barred.add(key)
         if key in closed:
             found.refusals[one.payment.payment_id] = ReferenceBarred(reference=key[1])

@@ -14,6 +14,7 @@ from vending.payments.outcomes import Outcome
 from vending.payments.payment import PaymentNotice
 from vending.payments.rows import Key
 from vending.tariffs.quote import Debt
+from vending.tokens.key_requests import KeysMade
 from vending.tokens.special import SpecialToken
 
 
@@ -26,7 +27,8 @@ class InFlight:
     as the batch leaves them, and `owed` their debts with a balance, for each meter in `states` that
     had any. `rekeyed` are the new keys of those whose key it changes. `drawn` is what the batch
     takes off vendors' floats, which are marked with its number.
-    `specials` are the special tokens it makes, by their callers' references.
+    `specials` are the special tokens it makes and `keys` the codes that vendors asked for, by their
+    callers' references.
     """
 
     sales: Mapping[Key, tuple[int, PaymentNotice]] = field(default_factory=dict, repr=False)
@@ -37,6 +39,7 @@ class InFlight:
     rekeyed: Mapping[str, KeyData] = field(default_factory=dict, repr=False)
     drawn: Mapping[str, int] = field(default_factory=dict, repr=False)
     specials: Mapping[Key, SpecialToken] = field(default_factory=dict, repr=False)
+    keys: Mapping[Key, KeysMade] = field(default_factory=dict, repr=False)
     batch: int = 0
 
 

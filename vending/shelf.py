@@ -94,6 +94,10 @@ class Shelf:
             self._states[number], open_debts=len(self._owed[number])
         )
 
+    def move(self, meter: Meter) -> None:
+        """Leave a meter under the key that its record has now; its state stays."""
+        self._found = {**self._found, meter.meter_number: (meter, self._states[meter.meter_number])}
+
     def stamp(self, meter: Meter, *, tid: int) -> None:
         """Leave a meter as a token leaves it that is no sale: all but its identifier stays."""
         number = meter.meter_number
@@ -124,10 +128,10 @@ async def read(db: Session, references: Iterable[str], *, in_flight: InFlight) -
     owed = {number: tuple(map(_debt, records)) for number, records in debts.items()}
     owed |= {number: in_flight.owed[number] for number in touched if number in in_flight.owed}
     due = [number for number, (meter, _) in found.items() if meter.key_change_due]
-    for number in due if in_flight.rekeyed else ():
-        if number in in_flight.rekeyed:
+    for number, key in in_flight.rekeyed.items():
+        if number in found:
             meter, state = found[number]
-            found[number] = (key_changes.under(meter, in_flight.rekeyed[number]), state)
+            found[number] = (key_changes.under(meter, key), state)
     orders = await key_changes.due(db, due) if due else {}
     return Shelf(found, owed, orders)
 

@@ -19,6 +19,7 @@ from vending import (
     claims,
     cover,
     earlier,
+    key_requests,
     notices,
     rekeying,
     shelf,
@@ -171,9 +172,10 @@ async def prepare(
     unpaid = settle(repaying, changes, meters=stock, money=money, catalogue=office.catalogue)
     changes.warnings = [office.numbers.next() for _ in changes.drawn]
     given = await specials.give(db, found, changes, stock, office.issuer, in_flight=in_flight)
+    keyed = await key_requests.give(db, found, changes, stock, office.issuer, in_flight=in_flight)
     after = before | {one.payment_id: one for one in changes.outcomes} | given.answers
     changes.reassigned = _reassigned(found.claims, declined, after)
-    reasons = {_number(one.claim): one.reason for one in declined} | given.refusals | unpaid
+    reasons = {_number(one.claim): one.reason for one in declined} | given.refusals | unpaid | keyed
     statement, parameters = await batch.parameters(db, changes, chart=office.chart)
     return Prepared(
         decided_at=now,
@@ -375,7 +377,8 @@ def _left_by(changes: Changes, stock: Shelf) -> InFlight:
         outcomes={one.payment_id: one for one in changes.outcomes},
         states=changes.states,
         owed=stock.owed_after,
-        rekeyed={one.meter_number: one.change.new for one in changes.rekeyed()},
+        rekeyed={one.meter_number: one.change.new for one in changes.moved()},
+        keys={one.key: one for one in changes.keys},
         drawn=changes.drawn,
         specials={one.key: one for one in changes.specials},
         batch=changes.number,

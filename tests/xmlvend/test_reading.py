@@ -319,13 +319,6 @@ WALLET = 'xsi:type="ns2:Cash"'
             Reason.TYPE,
             "custIdentifier",
         ),
-        (
-            "update_meter_key.strict",
-            'sgc="600675"',
-            "",
-            Reason.MISSING,
-            "idMethod/@sgc",
-        ),
         ("last_response.strict", ' xsi:type="ns2:LastRespAdviceReq"', "", Reason.TYPE, "adviceReq"),
         (
             "confirm_customer_by_account.strict",

@@ -13,9 +13,15 @@ select key_change.order_id::text
  where key_change_order.meter_number is distinct from key_change.meter_number
     or key_change_order.withdrawn_at is not null
     or key_change_order.ordered_at > key_change.issued_at
-    or not exists (select from act
+    or (key_change_order.operator is null) is distinct from (key_change.payment_id is not null)
+    or operator is null
+   and not exists (select from act
                     where act.subject = 'key-changes:' || key_change_order.list_id
                       and act.at = key_change_order.ordered_at)
+    or operator is not null
+   and not exists (select from sale_barred
+                    where sale_barred.operator = key_change_order.operator
+                      and sale_barred.reference = key_change_order.reference)
 """
 
 # The codes follow from the two keys alone, so a second set with other digits is of other keys.
@@ -105,7 +111,7 @@ KEY_RULES = (
     Rule(
         name="codes-ordered",
         promise="P4",
-        says="every set of codes was ordered before, by an act that is logged",
+        says="every set of codes was ordered by a logged act, or asked for by a vendor's message",
         violations=NOT_ORDERED,
     ),
     Rule(

@@ -124,6 +124,10 @@ class Issuer(Protocol):
         """Return a special token, proved by decoding it, or a refusal. Raises TokenMisread."""
         ...
 
+    def key_data(self, *, sgc: str, krn: int, ti: int) -> KeyData:
+        """Return a key with its base date and expiry number. Raises KeyMissing."""
+        ...
+
     def change_key(self, meter: Meter, new: KeyData, *, at: datetime) -> tuple[str, ...]:
         """Return the codes that move a meter from the key it has to another, in order.
 
@@ -159,6 +163,13 @@ class CoreIssuer:
             else Token(one.digits, one.amount, order.tid)
             for order, one in zip(orders, issued, strict=True)
         ]
+
+    def key_data(self, *, sgc: str, krn: int, ti: int) -> KeyData:
+        """Return a key with its base date and expiry number. Raises KeyMissing."""
+        held = self._keys.get((sgc, krn))
+        if held is None:
+            raise KeyMissing(sgc=sgc, krn=krn)
+        return KeyData(sgc=sgc, krn=krn, ti=ti, tid_base=int(held.base_date), ken=held.ken)
 
     def change_key(self, meter: Meter, new: KeyData, *, at: datetime) -> tuple[str, ...]:
         """Return the codes that move a meter from the key it has to another, in order.

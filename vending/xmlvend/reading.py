@@ -160,10 +160,7 @@ def _pay_account(request: Element, _caller: Caller, currency: Currency) -> ask.R
 
 
 def _update_meter_key(request: Element, _caller: Caller, _currency: Currency) -> ask.Request:
-    meter = meter_of(child_of(request, "idMethod"))
-    if isinstance(meter, ask.MeterNumber):
-        raise XmlvendMalformed(reason=Reason.MISSING, at="idMethod/@sgc")
-    return ask.UpdateMeterKey(meter=meter)
+    return ask.UpdateMeterKey(meter=meter_of(child_of(request, "idMethod")))
 
 
 def _engineering(kind: ask.EngineeringKind) -> _Reading:

@@ -144,9 +144,12 @@ class KeyData(Value, frozen=True, kw_only=True):
 
 
 class UpdateMeterKey(Value, frozen=True, kw_only=True):
-    """Bring a meter from the key data on its card, or read off it, to the server's."""
+    """Bring a meter from the key data on its card, or read off it, to the server's.
 
-    meter: MeterCard | MeterData
+    Its number alone does not tell them; that the card is needed is for the server to say.
+    """
+
+    meter: MeterIdentity
 
 
 class EngineeringKind(StrEnum):

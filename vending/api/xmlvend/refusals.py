@@ -69,6 +69,43 @@ class BatchReprintUnknown(Rejected):
     code = "batch_none"
 
 
+class MeterCardNeeded(Rejected):
+    """A key change begins from the key that the meter has, and the message does not tell it.
+
+    Read the meter's card, or give supply group, key revision and tariff index off the meter.
+    """
+
+    code = "meter_card_needed"
+
+
+class MeterDataInsufficient(Rejected):
+    """Supply group, key revision and tariff index are needed to name a key.
+
+    `field` is the one that is missing. Nothing was made.
+    """
+
+    code = "meter_data_insufficient"
+
+
+class MeterDataInvalid(Rejected):
+    """The meter's data cannot be right.
+
+    `field` is the one without the form that it has on cards and meters, or the algorithm that is
+    not this meter's. Nothing was made.
+    """
+
+    code = "meter_data_invalid"
+
+
+class KeyMeterUnknown(Rejected):
+    """The key of a meter that is not known here cannot be changed.
+
+    Have the utility register the meter, or check the number.
+    """
+
+    code = "key_meter_unknown"
+
+
 def fault_of(error: VendingError) -> Fault:
     """Return what a till is told of an error: its own type, our code, a sentence, the facts."""
     told = ", ".join(f"{name}={value}" for name, value in error.facts.items())
