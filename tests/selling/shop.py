@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
+from zoneinfo import ZoneInfo
 
 from tests.builders import a_payment
 from tests.vendors.market import Market
@@ -42,6 +43,7 @@ class Shop:
         self.market = market
         self.clock = market.yard.clock
         self._nodes = count(3)
+        self.numbers = Numbers(self.clock, node=2)
         self._counters: list[Counter] = []
         self._sessions: list[Writer] = []
         self.counter = self.another_counter()
@@ -54,6 +56,7 @@ class Shop:
             seller=seller or self.market.lane.sequencer,
             numbers=Numbers(self.clock, node=next(self._nodes)),
             clock=self.clock,
+            zone=ZoneInfo("Africa/Nairobi"),
         )
         self._counters.append(counter)
         return counter

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
+from zoneinfo import ZoneInfo
 
 from vending.answers import SaleUnavailable
 from vending.claims import PriceChanged, Terms
@@ -76,6 +77,7 @@ class Counter:
     """Sells to vendors, and knows of each sale by its vendor's reference.
 
     `db` is read, `writer` takes the few rows that are no sale. A receipt has up to `copies_max`.
+    `zone` is the utility's.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class Counter:
         seller: Seller,
         numbers: Numbers,
         clock: Clock,
+        zone: ZoneInfo,
         copies_max: int = COPIES_MAX,
     ) -> None:
         self._db = db
@@ -94,7 +97,7 @@ class Counter:
         self._numbers = numbers
         self._clock = clock
         self._copies_max = copies_max
-        self._prices = PriceList(db)
+        self._prices = PriceList(db, zone=zone)
         self._making: dict[Key, _Making] = {}
         self._refused: OrderedDict[Key, Refused] = OrderedDict()
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 from fractions import Fraction
+from zoneinfo import ZoneInfo
 
 from vending import shelf
 from vending.errors import Refused
@@ -30,14 +31,12 @@ from vending.tariffs.prices import WH_PER_KWH
 from vending.tariffs.quote import AmountTooLarge, Debt, Quote
 from vending.tariffs.tariff import Tariff
 from vending.tariffs.usage import as_of
+from vending.tokens import special_rows
+from vending.tokens.special import SpecialKind
 from vending.values import Value, replace
 
 FRESH_SECONDS = 3.0
 """How soon a newly loaded tariff is seen, as by the vend itself."""
-
-
-FREE_UNITS_GIVEN = False
-"""Whether a meter has had its free units of the month: no token for them is made yet."""
 
 
 class LookUp(Value, frozen=True, kw_only=True):
@@ -76,10 +75,13 @@ class Standing(Value, frozen=True, kw_only=True):
 
 
 class PriceList:
-    """The tariffs, and what they say of meters."""
+    """The tariffs, and what they say of meters; free units are of a month in `zone`."""
 
-    def __init__(self, db: Session, *, steady: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, db: Session, *, zone: ZoneInfo, steady: Callable[[], float] = time.monotonic
+    ) -> None:
         self._db = db
+        self._zone = zone
         self._steady = steady
         self._catalogue = Catalogue(())
         self._versions = 0
@@ -91,7 +93,8 @@ class PriceList:
         standing = await self._standing(typed)
         told = seen(standing, tariffs=await self._current(), at=at)
         whose = await customer.find(self._db, told.meter_number)
-        return replace(told, name=whose.masked, free_wh=whose.due_wh(given=FREE_UNITS_GIVEN))
+        given = bool(whose.free_month_wh) and await self._given(told.meter_number, at=at)
+        return replace(told, name=whose.masked, free_wh=whose.due_wh(given=given))
 
     async def for_money(
         self, typed: str, amount_minor: int, *, at: datetime
@@ -106,6 +109,12 @@ class PriceList:
         standing = await self._standing(typed)
         tariffs = await self._current()
         return standing.meter, for_energy(standing, energy_wh, tariffs=tariffs, at=at)
+
+    async def _given(self, meter_number: str, *, at: datetime) -> bool:
+        """Whether a meter has had its free basic units of the month."""
+        month = str(month_of(at, self._zone))
+        asked = {(meter_number, SpecialKind.FREE_BASIC.value, month)}
+        return bool(await special_rows.used(self._db, asked))
 
     async def _standing(self, typed: str) -> Standing:
         number = parse_meter_number(typed)

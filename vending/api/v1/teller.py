@@ -58,6 +58,7 @@ class Teller:
             seller=cast(Seller, doors.sequencer),
             numbers=self.numbers,
             clock=self.clock,
+            zone=self.zone,
             copies_max=doors.config.vendors.copies_max,
         )
         self.sandbox = Sandbox(
