@@ -49,6 +49,20 @@ KEY_DAMAGES = (
         shown="",
     ),
     Damage(
+        rule="codes-ordered",
+        statements=("update key_change set payment_id = null",),
+        shown="",
+    ),
+    Damage(
+        rule="codes-ordered",
+        statements=(
+            "update key_change set payment_id = null",
+            ("update key_change_order set (operator, reference) = ('vendor:acme', 'not barred')"
+            " where order_id in (select order_id from key_change)"),
+        ),
+        shown="",
+    ),
+    Damage(
         rule="key-followed",
         statements=(f"update meter set krn = 9 where meter_number = ({OF_REKEYED})",),
         shown="0",
