@@ -11,7 +11,7 @@ from tests.conftest import SettableClock
 from tests.database import Database
 from tests.offices import a_ring
 from tests.test_vend import Counter
-from vending.claims import Claim
+from vending.claims import Claim, Wish
 from vending.errors import Refused
 from vending.meters.meter import Meter
 from vending.payments.outcomes import Outcome
@@ -266,6 +266,19 @@ async def test_a_reference_of_a_sale_is_not_one_of_a_token_nor_the_other_way(
 async def test_a_barred_reference_gets_no_token(desk: Desk, meter: Meter, db: Connection) -> None:
     await db.execute("insert into sale_barred values ($1, 'one', now())", ACME)
     assert await desk.refused(desk.ask(SpecialKind.CLEAR_TAMPER, 0, meter)) == "reference_barred"
+
+
+async def test_a_reference_that_is_barred_beside_a_refused_request_stays_barred(
+    desk: Desk, meter: Meter
+) -> None:
+    claims = [desk.ask(SpecialKind.FREE_ISSUE, 0, meter) for _ in range(3)]
+    bar = replace(desk.ask(SpecialKind.FREE_ISSUE, 0, meter), special=None, wish=Wish.BAR)
+    results = await desk.results([claims[0], claims[1], bar, claims[2]])
+    assert [one.code for one in results if isinstance(one, Refused)] == [
+        "special_malformed", "special_malformed", "reference_barred", "reference_barred",
+    ]  # fmt: skip
+    assert await desk.refused(desk.ask(SpecialKind.FREE_ISSUE, 100, meter)) == "reference_barred"
+    assert await desk.made() == 0
 
 
 async def test_a_blocked_meter_gets_engineering_and_no_units_and_a_removed_one_neither(

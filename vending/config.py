@@ -267,6 +267,15 @@ class Vendors(_Section, frozen=True, kw_only=True):
     burst_quota: Annotated[int, Meta(ge=1, description="A vendor's requests in 10 seconds.")] = 500
     day_quota: Annotated[int, Meta(ge=1, description="A vendor's requests in a day.")] = 2_000_000
     copies_max: Annotated[int, Meta(ge=0, le=999, description="Copies of one receipt.")] = 10
+    day_tokens: Annotated[
+        int, Meta(ge=0, le=1_000_000, description="A vendor's tokens without money in a day.")
+    ] = 200
+    day_free_kwh: Annotated[
+        int, Meta(ge=0, le=1_000_000, description="Free units that a vendor issues in a day, kWh.")
+    ] = 5_000
+    free_issue_kwh: Annotated[
+        int, Meta(ge=0, le=10_000, description="A vendor's free issue, once a meter, in kWh.")
+    ] = 0
     signatures: Annotated[
         Literal["off", "offered", "required"],
         _say("Signed requests (RFC 9421): not read, verified where sent, or demanded."),

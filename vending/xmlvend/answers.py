@@ -178,7 +178,7 @@ class LastResponseAnswer(Value, frozen=True, kw_only=True):
 
     head: Head
     original: MessageId
-    answer: Sale | RefusedAnswer
+    answer: Sale | MeterTestAnswer | RefusedAnswer
 
 
 class ConfirmationAnswer(Value, frozen=True, kw_only=True):

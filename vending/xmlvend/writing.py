@@ -233,18 +233,18 @@ def _issued(answer: told.Sale, currency: Currency) -> Node:
 
 @_node_of.register
 def _meter_test(answer: told.MeterTestAnswer, _currency: Currency) -> Node:
-    kind, name = _METER_TESTS[answer.kind]
-    return node(
-        "m:nonMeterSpecificEngResp",
-        *head(answer.head),
-        node(
-            name,
-            node("m:desc", text=answer.text),
-            node("m:meterType", at=answer.algorithm, tt=answer.technology),
-            token("m:token", answer.token),
-        ),
-        kind=kind,
+    kind = _METER_TESTS[answer.kind][0]
+    return node("m:nonMeterSpecificEngResp", *_test_parts(answer), kind=kind)
+
+
+def _test_parts(answer: told.MeterTestAnswer) -> tuple[Node | None, ...]:
+    issued = node(
+        _METER_TESTS[answer.kind][1],
+        node("m:desc", text=answer.text),
+        node("m:meterType", at=answer.algorithm, tt=answer.technology),
+        token("m:token", answer.token),
     )
+    return (*head(answer.head), issued)
 
 
 @_node_of.register
@@ -262,6 +262,8 @@ def _last_response(answer: told.LastResponseAnswer, currency: Currency) -> Node:
     if isinstance(original, told.RefusedAnswer):
         parts: tuple[Node | None, ...] = (*head(original.head), _fault(original.fault))
         kind = "b:XMLVendFaultResp"
+    elif isinstance(original, told.MeterTestAnswer):
+        parts, kind = _test_parts(original), _METER_TESTS[original.kind][0]
     else:
         parts, kind = _sale_parts(original, currency), _sale_root(original)[1]
     return node(

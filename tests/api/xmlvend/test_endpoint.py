@@ -28,7 +28,7 @@ from vending.xmlvend.faults import FaultKind
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "xmlvend" / "requests"
 NOT_OFFERED = (
-    "free_", "update_meter_key", "eng_", "meter_test", "deposit",
+    "eng_default_credit", "deposit",
     "reprint_deposit", "start_all", "start_banking", "start_sales", "total_all",
     "total_banking", "total_sales", "end_all", "end_banking", "end_sales", "reprint_banking",
     "reprint_sales",
@@ -150,7 +150,7 @@ async def test_what_is_not_offered_is_refused_by_the_core_as_well(
 ) -> None:
     vendor = Vendor(vendor_id="acme", name="Acme", created_at=clock())
     caller = Caller(vendor=vendor, credential="abc", scopes=USUAL_SCOPES, sandbox=False)
-    body = (GOLDEN / "free_basic.strict.xml").read_bytes()
+    body = (GOLDEN / "eng_default_credit.strict.xml").read_bytes()
     told = errands.errand(TRIAL, caller, body, Spelling.DEFAULTED)
     with pytest.raises(UseCaseUnsupported):
         await errands.carry(Teller(acme.api.doors), told)

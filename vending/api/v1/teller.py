@@ -20,6 +20,9 @@ from vending.postgres.pool import Connection, Session
 from vending.sandbox.sandbox import Sandbox
 from vending.selling.counter import Counter, Seller
 from vending.selling.selling import Selling
+from vending.selling.specials import Maker, Rules, Specials
+from vending.tariffs.prices import WH_PER_KWH
+from vending.tokens.special import Caps
 from vending.vendors.register import Caller
 from vending.webhooks import opening, sealing
 from vending.webhooks.sealing import Seal, WebhookSecretsSealed
@@ -60,6 +63,13 @@ class Teller:
             clock=self.clock,
             zone=self.zone,
             copies_max=doors.config.vendors.copies_max,
+        )
+        self.specials = Specials(
+            self.reads,
+            maker=cast(Maker, doors.sequencer),
+            numbers=self.numbers,
+            clock=self.clock,
+            rules=_rules(doors.config, self.zone),
         )
         self.sandbox = Sandbox(
             numbers=self.numbers, clock=self.clock, copies_max=doors.config.vendors.copies_max
@@ -119,6 +129,7 @@ class Teller:
     def close(self) -> None:
         """Let go of the connections for writing, and wait for no sale."""
         self.counter.close()
+        self.specials.close()
         for db in self._idle:
             db.terminate()
         self._idle.clear()
@@ -129,6 +140,16 @@ class Teller:
             if not db.is_closed():
                 return db
         return await pool.connect(self._dsn, look_ups=True)
+
+
+def _rules(config: Config, zone: zoneinfo.ZoneInfo) -> Rules:
+    """Return what a vendor may have of tokens without money."""
+    told = config.vendors
+    return Rules(
+        caps=Caps(tokens=told.day_tokens, energy_wh=told.day_free_kwh * WH_PER_KWH),
+        free_issue_wh=told.free_issue_kwh * WH_PER_KWH,
+        zone=zone,
+    )
 
 
 class _Acts:

@@ -4,9 +4,10 @@ from typing import Final
 
 from vending.api.v1.teller import Teller
 from vending.api.xmlvend import receipts, visit
+from vending.api.xmlvend.places import place
 from vending.api.xmlvend.receipts import Sold
 from vending.api.xmlvend.refusals import CustomerUnknown
-from vending.api.xmlvend.vends import WAIT_SECONDS, made, place
+from vending.api.xmlvend.vends import WAIT_SECONDS, made
 from vending.api.xmlvend.visit import Visit
 from vending.claims import Account
 from vending.selling.sale import SaleAsked

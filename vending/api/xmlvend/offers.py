@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from vending.api.v1.teller import Teller
-from vending.api.xmlvend import accounts, look_ups, tills, vends
+from vending.api.xmlvend import accounts, keys, look_ups, specials, tills, vends
 from vending.api.xmlvend.visit import Visit
 from vending.values import Value
 from vending.vendors.vendor import Scope
@@ -40,6 +40,15 @@ OFFERS: Final[dict[type[ask.Request], Offer]] = {
     ask.PayAccount: Offer(
         scope=Scope.SALES, handle=accounts.pay, writes=True, waits=True, sells=True
     ),
+    ask.FreeVend: Offer(
+        scope=Scope.FREE_ISSUE, handle=specials.free, writes=True, waits=True, sells=True
+    ),
+    ask.MeterTest: Offer(
+        scope=Scope.ENGINEERING, handle=specials.test, writes=True, waits=True, sells=True
+    ),
+    ask.UpdateMeterKey: Offer(
+        scope=Scope.ENGINEERING, handle=keys.update, writes=True, waits=True, sells=True
+    ),
     ask.LastResponse: Offer(scope=Scope.SALES, handle=vends.last_response, writes=True, waits=True),
     ask.Confirmation: Offer(scope=Scope.SALES, handle=vends.confirm, writes=True, waits=True),
     ask.Reversal: Offer(scope=Scope.REVERSALS, handle=vends.reverse, writes=True, waits=True),
@@ -52,6 +61,14 @@ OFFERS: Final[dict[type[ask.Request], Offer]] = {
 }
 """What is not in here is read, and answered with UseCaseSupportEx."""
 
+ENGINEERED: Final = Offer(
+    scope=Scope.ENGINEERING, handle=specials.engineer, writes=True, waits=True, sells=True
+)
+
+REKEYED: Final = Offer(
+    scope=Scope.ENGINEERING, handle=keys.change, writes=True, waits=True, sells=True
+)
+
 OF_ONE_LEVEL: Final = (ask.StartBatch, ask.TotalBatch, ask.EndBatch, ask.ReprintBatch)
 
 
@@ -59,6 +76,10 @@ def offer_of(request: ask.Request) -> Offer | None:
     """Return how a request is answered; None where it is not offered."""
     if isinstance(request, ask.CreditVend) and request.trial:
         return TRIAL
+    if isinstance(request, ask.Engineering) and request.kind in specials.ENGINEERING:
+        return ENGINEERED
+    if isinstance(request, ask.Engineering) and request.kind is ask.EngineeringKind.KEY_CHANGE:
+        return REKEYED
     # Of batches within batches there are shifts alone.
     if isinstance(request, OF_ONE_LEVEL) and request.kind is not ask.BatchKind.SHIFT:
         return None

@@ -1,8 +1,8 @@
 """Shifts of a till: opened, totalled, closed, and printed again; the ledger tells the totals."""
 
 from vending.api.v1.teller import Teller
+from vending.api.xmlvend.places import outlet_and_till
 from vending.api.xmlvend.refusals import BatchNotOpen, BatchReprintUnknown
-from vending.api.xmlvend.vends import outlet_and_till
 from vending.api.xmlvend.visit import Visit
 from vending.vendors import shifts
 from vending.vendors.shifts import Shift, ShiftUnknown

@@ -1,11 +1,12 @@
 """Sales: made once for each message, asked for after a time-out, undone if need be, reprinted."""
 
-import hashlib
 import re
 from typing import Final
 
 from vending.api.v1.teller import Teller
-from vending.api.xmlvend import receipts, visit
+from vending.api.xmlvend import keys, receipts, specials, visit
+from vending.api.xmlvend.keys import KeysTold
+from vending.api.xmlvend.places import place
 from vending.api.xmlvend.receipts import Sold
 from vending.api.xmlvend.refusals import (
     ConfirmationUnknown,
@@ -15,6 +16,7 @@ from vending.api.xmlvend.refusals import (
     ReversalUnknown,
     fault_of,
 )
+from vending.api.xmlvend.specials import Given
 from vending.api.xmlvend.visit import SERVER, Visit
 from vending.errors import Refused
 from vending.selling import sales
@@ -28,7 +30,7 @@ from vending.selling.sale import (
     Withdrawn,
 )
 from vending.vendors.barred import ReferenceBarred
-from vending.vendors.vendor import operator_of, point_of_sale
+from vending.vendors.vendor import operator_of
 from vending.xmlvend.answers import (
     ConfirmationAnswer,
     LastResponseAnswer,
@@ -53,11 +55,6 @@ WAIT_SECONDS: Final = 20.0
 
 REPRINTS: Final = 3
 """Receipts of a meter that are printed again at once: each counts as a copy."""
-
-PLACE_LETTERS_MAX: Final = 32
-_PLACE: Final = re.compile(r"[A-Za-z0-9._-]{1,32}")
-_STRANGE: Final = re.compile(r"[^A-Za-z0-9._-]")
-_DIGEST_LETTERS: Final = 8
 
 _MESSAGE: Final = re.compile(
     r"(?P<client>[^:]+):(?P<terminal>[^:]+):(?P<stamp>[0-9]{14,17}):(?P<number>[0-9]{1,18})"
@@ -91,10 +88,11 @@ async def last_response(teller: Teller, asked: Visit, request: LastResponse) -> 
     """
     refused = await _refusal(teller, asked, request.original)
     sale = await _settled(teller, asked, request.original)
+    answer: Sold | Given | KeysTold | RefusedAnswer
     if sale is not None:
-        answer: Sold | RefusedAnswer = await receipts.of_sale(
-            teller, asked, sale, message=request.original
-        )
+        answer = await receipts.of_sale(teller, asked, sale, message=request.original)
+    elif (given := await _given(teller, asked, request.original)) is not None:
+        answer = given
     elif refused is not None:
         sender = Sender(soap=asked.sender.soap, message_id=request.original, credential=None)
         head = head_of(sender, server=SERVER, at=asked.now)
@@ -106,7 +104,8 @@ async def last_response(teller: Teller, asked: Visit, request: LastResponse) -> 
 
 async def confirm(teller: Teller, asked: Visit, request: Confirmation) -> ConfirmationAnswer:
     """Confirm a sale that was made; one that was not is barred, and ConfirmationUnknown raised."""
-    if await _settled(teller, asked, request.original) is None:
+    sale = await _settled(teller, asked, request.original)
+    if sale is None and await _given(teller, asked, request.original) is None:
         raise ConfirmationUnknown(reference=request.original.reference)
     return ConfirmationAnswer(head=asked.head(), original=request.original, confirmed=True)
 
@@ -121,7 +120,10 @@ async def reverse(teller: Teller, asked: Visit, request: Reversal) -> ReversalAn
         await teller.counter.find(asked.vendor_id, reference)
     except (SaleUnknown, Refused):
         if await _settled(teller, asked, request.original) is None:
-            raise ReversalUnknown(reference=reference) from None
+            if await _given(teller, asked, request.original) is None:
+                raise ReversalUnknown(reference=reference) from None
+            head = asked.head(operator_text="A token without money is not undone")
+            return ReversalAnswer(head=head, original=request.original, undone=False)
     done = await teller.counter.reverse(
         asked.vendor_id, reference, reason="XMLVend reversal advice",
         who=asked.caller.credential, wait_seconds=WAIT_SECONDS,
@@ -165,24 +167,6 @@ async def reprint(teller: Teller, asked: Visit, request: Reprint) -> ReprintAnsw
     return ReprintAnswer(head=asked.head(title="COPY", operator_text=said), sales=tuple(answers))
 
 
-def place(message: MessageId) -> str:
-    """Return the outlet and till of a message: its client and its terminal."""
-    return point_of_sale(_place(message.client), _place(message.terminal))
-
-
-def outlet_and_till(message: MessageId) -> tuple[str, str]:
-    """Return a message's client and terminal as an outlet and a till are called."""
-    return _place(message.client), _place(message.terminal)
-
-
-def _place(device: Device) -> str:
-    """Return a device's name, or one like it that no other device has."""
-    if _PLACE.fullmatch(device.text):
-        return device.text
-    plain = _STRANGE.sub("_", device.text)[: PLACE_LETTERS_MAX - _DIGEST_LETTERS - 1]
-    return f"{plain}-{hashlib.sha256(device.text.encode()).hexdigest()[:_DIGEST_LETTERS]}"
-
-
 def named(sender: MessageId, reference: str) -> MessageId:
     """Return the message whose reference this is; the sender's where it cannot be told."""
     found = _MESSAGE.fullmatch(reference)
@@ -215,8 +199,19 @@ async def _settled(teller: Teller, asked: Visit, original: MessageId) -> Sale | 
         return None
 
 
+async def _given(teller: Teller, asked: Visit, original: MessageId) -> Given | KeysTold | None:
+    """Return what a message that is settled got without money; None when it got nothing."""
+    token = await teller.specials.find(asked.vendor_id, original.reference)
+    if token is not None:
+        return await specials.answer(teller, asked, token, message=original)
+    return await keys.under(teller, asked, original)
+
+
 async def _refusal(teller: Teller, asked: Visit, original: MessageId) -> Refused | None:
     """Return what an original was refused with, while that is remembered."""
+    special = teller.specials.refusal(asked.vendor_id, original.reference)
+    if special is not None:
+        return special
     try:
         await teller.counter.find(asked.vendor_id, original.reference)
     except (SaleUnknown, ReferenceBarred):
