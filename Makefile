@@ -26,19 +26,23 @@ install: $(VENV)/.installed ## make .venv with the server and the token core; qu
 
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
-	$(PYTHON) -m venv $(VENV)
+	@echo "Making $(VENV); nothing is installed outside of it."
+	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
 $(VENV)/.tools: $(VENV)/.created constraints.txt
-	$(PIP) install -c constraints.txt editables hatchling maturin
+	@echo "Installing what builds the server (1 of 3)..."
+	@$(PIP) install -c constraints.txt editables hatchling maturin
 	@touch $@
 
 $(VENV)/.core: $(VENV)/.tools $(CORE_SOURCES)
-	$(PIP) install -c constraints.txt --no-build-isolation ./$(CORE)
+	@echo "Compiling the token core with cargo (2 of 3), a minute or two the first time..."
+	@$(PIP) install -c constraints.txt --no-build-isolation ./$(CORE)
 	@touch $@
 
 $(VENV)/.installed: $(VENV)/.core pyproject.toml constraints.txt
-	$(PIP) install -c constraints.txt --no-build-isolation -e '.[test]'
+	@echo "Installing the server, its PostgreSQL and its tests' tools (3 of 3), some minutes the first time..."
+	@$(PIP) install -c constraints.txt --no-build-isolation -e '.[test]'
 	@touch $@
 
 run: install ## start a demonstration town: a payment, its SMS, a meter that takes the token

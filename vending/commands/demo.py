@@ -5,12 +5,10 @@ the next, and serves until it is interrupted. A second start finds everything wh
 """
 
 import asyncio
-import os
 import random
 import secrets
 import shlex
 import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
@@ -23,7 +21,7 @@ from rich.console import Console
 
 from vending import log, server
 from vending.clock import Clock, system_clock
-from vending.commands import demo_till, demo_utility
+from vending.commands import demo_till, demo_utility, surroundings
 from vending.commands.demo_story import Narrator, next_purchase, play
 from vending.commands.demo_utility import DemoUtility
 from vending.config import Config
@@ -96,20 +94,12 @@ async def _serve(narrator: Narrator, *, home: Path, port: int, once: bool, clock
             return
         elsewhere = "" if home == HOME else f" --home {shlex.quote(str(home))}"
         narrator.show(
-            next_purchase(operator, customer, program=_program(), home=elsewhere)
+            next_purchase(operator, customer, program=surroundings.program(), home=elsewhere)
             + demo_till.first_sale(running.till)
             + f"\nServing since {clock():%H:%M} UTC; Ctrl-C stops everything and keeps the data.\n"
         )
         town.watch(narrator.reading)
         await narrator.keep_up()
-
-
-def _program() -> str:
-    """Return how this very program is called from the present directory."""
-    program = Path(sys.argv[0])
-    if program.name == "__main__.py":
-        return f"{sys.executable} -m vending"
-    return os.path.relpath(program) if program.is_absolute() else str(program)
 
 
 @asynccontextmanager

@@ -5,14 +5,13 @@ that a shell reads: `. .stima/till.sh`.
 """
 
 import asyncio
-import json
 import shlex
 from pathlib import Path
 
 from vending.clock import Clock
+from vending.commands import first_sale as sandbox
 from vending.commands.demo_utility import DemoUtility, write_private
 from vending.postgres import pool
-from vending.sandbox.meters import MAGIC
 from vending.vendors import accounts, credentials
 from vending.vendors.credentials import Grant
 from vending.vendors.seals import Seals
@@ -58,16 +57,13 @@ async def write(utility: DemoUtility, *, url: str, kept: str) -> Path:
 
 def first_sale(path: Path) -> str:
     """Return the shell commands that get a first token in the sandbox."""
-    sale = {"reference": "my-first", "meter": MAGIC[0].number, "amount_minor": 50_000}
     return "\n".join(
         (
             "",
             "Or sell as a vendor's till does, in the sandbox (docs/operating/sell.md goes on):",
             "",
             f"  . {shlex.quote(str(path))}",
-            '  curl -sS "$URL/v1/sales" -H "Authorization: Bearer $KEY" \\',
-            "    -H 'Content-Type: application/json' \\",
-            f"    -d '{json.dumps(sale)}'",
+            *sandbox.SALE,
             "",
         )
     )

@@ -2,13 +2,15 @@
 
 import asyncio
 import signal
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter, validators
 from msgspec.structs import replace
+from rich.console import Console
 
 from vending import collector, log, sandbox_server, server
-from vending.commands import surroundings
+from vending.commands import first_sale, surroundings
 from vending.commands.surroundings import ConfigFile
 from vending.config import Config
 
@@ -39,7 +41,7 @@ def serve(*, config: ConfigFile = None, workers: Workers = None, sandbox: Sandbo
     settings = surroundings.settings(config)
     if workers is not None:
         settings = replace(settings, server=replace(settings.server, workers=workers))
-    surroundings.run(_play(settings) if sandbox else _serve(settings))
+    surroundings.run(_play(settings, file=config) if sandbox else _serve(settings))
 
 
 async def _serve(config: Config) -> None:
@@ -56,10 +58,14 @@ async def _serve(config: Config) -> None:
     logger.info("stopped")
 
 
-async def _play(config: Config) -> None:
+async def _play(config: Config, *, file: Path | None) -> None:
     logger, stop = log.get("serve"), _asked()
     async with sandbox_server.running(config) as url:
         logger.info("listening", url=url, sandbox=True)
+        # For a person; what collects a service's log is given events alone.
+        beside = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+        if beside.is_terminal:
+            beside.print(first_sale.steps(url, program=surroundings.program(), config=file))
         await stop.wait()
     logger.info("stopped")
 

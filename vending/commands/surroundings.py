@@ -1,5 +1,7 @@
 """What every command shares: the settings, the database, the event loop, the console."""
 
+import os
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -52,6 +54,14 @@ def show(table: Table) -> None:
     if not console.is_terminal:
         console.width = _WIDE
     console.print(table)
+
+
+def program() -> str:
+    """Return how this very program is called from the present directory."""
+    called = Path(sys.argv[0])
+    if called.name == "__main__.py":
+        return f"{sys.executable} -m vending"
+    return os.path.relpath(called) if called.is_absolute() else str(called)
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

@@ -1,5 +1,8 @@
 """`vending serve --sandbox`: test keys sell, and nothing else is there."""
 
+import asyncio
+import os
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,7 +12,7 @@ import pytest
 
 from tests.api.v1.conftest import SECRET, a_vendor
 from tests.builders import a_payment
-from tests.commands.demo_process import ran, served
+from tests.commands.demo_process import VENDING, ended, ran, served
 from tests.commands.offices import SECRET as CALLBACK_SECRET
 from tests.commands.offices import health, on, settings_file, url_of
 from tests.conftest import SettableClock
@@ -23,6 +26,7 @@ from vending.vendors import credentials
 from vending.vendors.credentials import Grant
 from vending.vendors.seals import Seals
 
+ROOT = Path(__file__).parents[3]
 SERVER = {"STIMA_VENDORS__SECRET": SECRET}
 SALE = {"reference": "my-first", "meter": "01000000008", "amount_minor": 50_000}
 
@@ -65,6 +69,33 @@ async def test_a_sandbox_sells_to_test_keys_and_knows_nothing_live(
     assert await db.fetchval("select count(*) from payment") == 0
     assert await db.fetchval("select count(*) from sequencer_lease") == 0
     assert not (tmp_path / "spool").exists()
+
+
+async def test_a_sandbox_on_a_terminal_prints_the_commands_that_lead_to_a_token(
+    database: Database, tmp_path: Path
+) -> None:
+    settings = settings_file(tmp_path, database=on(database))
+    master, screen = os.openpty()
+    process = await asyncio.create_subprocess_exec(
+        *VENDING, "serve", "--sandbox", "--config", str(settings),
+        stdout=asyncio.subprocess.PIPE, stderr=screen, env={**os.environ, **SERVER},
+    )  # fmt: skip
+    os.close(screen)
+    try:
+        with os.fdopen(master, encoding="utf-8") as terminal:
+            shown = ""
+            while "sandbox.md" not in shown:
+                shown += await asyncio.to_thread(terminal.readline)
+        typed = "".join(line for line in shown.splitlines(keepends=True) if line.startswith("  "))
+        made, sale = typed.split("  curl ", 1)
+        # A server that has just given out a key knows it within five seconds.
+        shell = f"set -e\n{made}until curl -f {sale.rstrip()} 2>/dev/null; do :; done"
+        code, told = await ended(("bash", "-c", shell), environment=SERVER, folder=ROOT)
+        assert code == 0, told
+        assert re.search(r'"token":"[0-9]{20}"', told)
+    finally:
+        process.terminate()
+        await process.communicate()
 
 
 async def test_a_sandbox_needs_the_secret_that_keys_are_known_by(
