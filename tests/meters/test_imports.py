@@ -255,11 +255,26 @@ async def test_a_place_for_rejects_is_made_sure_of_before_anything_is_imported(
     database: Database, db: Connection, tmp_path: Path
 ) -> None:
     path = write(tmp_path / "m.csv", [line()])
-    (tmp_path / "m.rejects.csv.partial").mkdir()
+    (tmp_path / "m.rejects.csv").mkdir()
     with pytest.raises(MeterFileRefused) as refused:
         await brought_in(database, path)
     assert refused.value.facts["reason"] == "rejects_unwritable"
     assert await db.fetchval("select count(*) from meter") == 0
+
+
+async def test_two_imports_of_one_file_at_once_both_end_well(
+    database: Database, db: Connection, tmp_path: Path
+) -> None:
+    good, bad = line(), line(sgc="nonsense")
+    mixed = write(tmp_path / "mixed.csv", [good, bad])
+    clean = write(tmp_path / "clean.csv", [line()])
+    results = await asyncio.gather(*(brought_in(database, one) for one in (mixed, clean) * 2))
+    assert [one.rejected for one in results] == [1, 0, 1, 0]
+    assert sorted(one.name for one in tmp_path.iterdir()) == [
+        "clean.csv", "mixed.csv", "mixed.rejects.csv"
+    ]  # fmt: skip
+    assert len(files.rejects(tmp_path / "mixed.rejects.csv")) == 1
+    assert await db.fetchval("select count(*) from meter") == 2
 
 
 @pytest.mark.usefixtures("small_ranges")

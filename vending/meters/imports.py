@@ -11,6 +11,7 @@ A meter that exists keeps its key data, since the physical meter would not follo
 import asyncio
 import contextlib
 import csv
+import errno
 import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -119,7 +120,7 @@ async def import_csv(
                 raise ImportInterrupted(reason=type(error).__name__) from error
     rejected = read_rejects + merged.rejected
     if not rejected:
-        rejects_path.unlink()
+        rejects_path.unlink(missing_ok=True)
     return ImportResult(
         added=merged.added,
         updated=merged.updated,
@@ -146,11 +147,15 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
 def _rejects_file(path: Path) -> Iterator[TextIO]:
     """Open the rejects file, readable by its owner only (phones are in it), kept when all is well.
 
-    It is written under another name first: half a rejects file would pass for a whole one.
+    It is written under another name first: half a rejects file would pass for a whole one. Each
+    run has a name of its own; of two runs of one file, the last to end leaves its rejects.
     """
-    partial = path.with_name(path.name + ".partial")
+    partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
     try:
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        # A directory there would be found out only when all is imported.
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
         raise MeterFileRefused(
             reason="rejects_unwritable", file=str(partial), fault=error.strerror
