@@ -292,7 +292,6 @@ BY_CODE: Final[dict[str, FaultKind]] = {
 UNSENT: Final = frozenset(
     {
         FaultKind.PROTOCOL, FaultKind.BUSINESS, FaultKind.SYSTEM, FaultKind.CLIENT_CERTIFICATE,
-        FaultKind.METER_DATA_NEEDED, FaultKind.METER_DATA_INVALID, FaultKind.CARD_NEEDED,
         FaultKind.SUPPLY_GROUP_FORBIDDEN, FaultKind.NOT_AUTHORISED, FaultKind.CLIENT_BLOCKED,
         FaultKind.NO_DEPOSIT_SLIP, FaultKind.BATCH_NOT_STARTED, FaultKind.BATCH_NOT_ENDED,
         FaultKind.TOKEN_NOT_VERIFIED, FaultKind.NOT_CANCELLED,
