@@ -16,6 +16,7 @@ import pytest
 from structlog.testing import capture_logs
 from structlog.types import EventDict
 
+from tests.api.heard import Heard, listening, require_promised
 from tests.conftest import SettableClock
 from tests.database import Database
 from vending.api import app, listener, problems
@@ -157,8 +158,11 @@ class Reply:
 Serve = Callable[..., AbstractAsyncContextManager[Served]]
 
 
-def _caller(source: str) -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(local_addr=(source, 0), limit=0))
+def _caller(source: str, heard: list[Heard]) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(local_addr=(source, 0), limit=0),
+        trace_configs=[listening(heard)],
+    )
 
 
 def _intake(
@@ -179,8 +183,16 @@ def _intake(
     return inbox, Intake(inbox, kept, clock=now, patience=patience)
 
 
+@pytest.fixture(autouse=True)
+def heard(request: pytest.FixtureRequest) -> Iterator[list[Heard]]:
+    """Write down the refusals that a test reads, and hold it to those it is to produce."""
+    written: list[Heard] = []
+    yield written
+    require_promised(request.node, written)
+
+
 @pytest.fixture
-def serve(database: Database, clock: SettableClock, tmp_path: Path) -> Serve:
+def serve(database: Database, clock: SettableClock, tmp_path: Path, heard: list[Heard]) -> Serve:
     """Return what serves the API, with some settings changed, for the length of a block."""
 
     @asynccontextmanager
@@ -226,7 +238,7 @@ def serve(database: Database, clock: SettableClock, tmp_path: Path) -> Serve:
                 waits_because=lambda: waits_because,
             )
             listening = await listener.listen(app.build(doors), config.server)
-            session = await stack.enter_async_context(_caller(source))
+            session = await stack.enter_async_context(_caller(source, heard))
             served = Served(doors, listening, session, stored, inbox, None)
             if inbox_runs:
                 served.start_inbox()
