@@ -19,7 +19,7 @@ from vending.client import ApiKey, AsyncClient, Client, ClientKey, ClientSecret,
 from vending.postgres.pool import Connection
 from vending.vendors.credentials import Issued
 
-serve = doors.serve
+serve, heard = doors.serve, doors.heard
 acme_key, bolt_key = callers.acme_key, callers.bolt_key
 office, seals, patience = callers.office, callers.seals, callers.patience
 
