@@ -48,7 +48,7 @@ GOALS: tuple[Goal, ...] = (
     ),
     Goal(
         key="surge_p99_ms",
-        says="99th percentile of an acknowledgement while 300/s become 3 000/s",
+        says="99th percentile of an acknowledgement while 300/s become 3,000/s",
         unit="ms", must=50, aim=15, at_most=True,
     ),
     Goal(

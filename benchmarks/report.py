@@ -182,7 +182,7 @@ def _surge(result: Result) -> list[str]:
     surge = result.details.get("surge")
     if surge is None:
         return ["<p>No surge was run.</p>"]
-    marks = [Mark(at=surge["calm"], text="3 000/s from here"),
+    marks = [Mark(at=surge["calm"], text="3,000/s from here"),
              Mark(at=surge["calm"] + surge["high"], text="300/s again")]  # fmt: skip
     latency = [
         Series(
@@ -199,11 +199,11 @@ def _surge(result: Result) -> list[str]:
             says="From the instant a payment was due to its acknowledgement, and to its token.",
         ),
         charts.bars(
-            "Acknowledgements while 3 000/s came", _bars(surge["acknowledged_histogram"]),
+            "Acknowledgements while 3,000/s came", _bars(surge["acknowledged_histogram"]),
             unit="payments", across="milliseconds",
         ),
         charts.bars(
-            "Tokens while 3 000/s came", _bars(surge["vended_histogram"]), unit="payments",
+            "Tokens while 3,000/s came", _bars(surge["vended_histogram"]), unit="payments",
             across="milliseconds",
         ),
         charts.bars(

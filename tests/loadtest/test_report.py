@@ -18,6 +18,30 @@ def page(scenario: str = "panic-retries", **but: Any) -> str:
     return report.page(record(scenario, **but), named(scenario))
 
 
+def test_next_to_nothing_does_not_look_like_a_peak() -> None:
+    drawn = charts.lines(
+        "Age", [Series(name="oldest", points=[(0, 0.0), (1, 0.001)])], unit="seconds"
+    )
+    assert ">1</text>" in drawn
+    assert "0.001</text>" not in drawn
+
+
+def test_sales_that_were_refused_are_not_drawn_as_vended_and_the_verdict_says_why() -> None:
+    refused = {
+        'stima_outcomes_total{kind="nothing_sold",reason="float_insufficient"}': 20.0,
+        'stima_requests_refused_total{code="float_insufficient"}': 20.0,
+    }
+    looks = [
+        Look(at=0.0, samples=samples()),
+        Look(at=1.0, samples=samples(decided=5) | refused),
+    ]
+    seconds = [second(0, confirms=20, status="422")]
+    drawn = page("vendor-day", seconds=seconds, looks=looks)
+    assert "20 answered 422; the server&#x27;s reasons are 20 float_insufficient" in drawn
+    assert "vended: at most 5 per second" in drawn
+    assert "vended: at most 25 per second" in page(seconds=seconds, looks=looks)
+
+
 class Tags(HTMLParser):
     """Counts elements and keeps the attributes that could load something."""
 

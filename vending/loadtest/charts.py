@@ -17,6 +17,9 @@ _MARK_LETTERS = 34
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 """Okabe and Ito's palette, the ones that hold on white first."""
 
+_LEAST = {"seconds": 1.0, "waiting": 4.0}
+"""What an upright axis of a unit reaches at least: next to nothing must not look like a peak."""
+
 CSS = """
 figure.chart { margin: 1.2rem 0 1.8rem }
 figure.chart figcaption { font-weight: 600; margin-bottom: .15rem }
@@ -86,7 +89,9 @@ def lines(
     if not drawn:
         return _figure(title, says, '<p class="says">Nothing was measured here.</p>')
     xs = [x for one in drawn for x, _ in one.points]
-    highest = max(y for one in drawn for _, y in one.points if y is not None)
+    highest = max(
+        _LEAST.get(unit, 0.0), *(y for one in drawn for _, y in one.points if y is not None)
+    )
     if limit is not None and limit.at <= highest * 2:
         highest = max(highest, limit.at)
     top, steps = _scale(highest)

@@ -120,12 +120,12 @@ def _throughput(run: Run, marks: Sequence[Mark], door: Door) -> str:
         [
             Series(name=f"{door.confirm}s offered", points=told),
             Series(name="accepted", points=kept),
-            Series(name="vended", points=_rate(run, "stima_outcomes_total")),
+            Series(name="vended", points=_rate(run, "stima_outcomes_total", **door.vended())),
             Series(name=f"{door.check}s offered", points=asked),
         ],
         unit="per second",
         says=f"Accepted are {door.confirm}s answered 200 or 201 (repeats included); vended are "
-        f"{door.payment}s that got their token or their refund.",
+        f"{door.payment}s that got their {'token' if door.outcome else 'token or their refund'}.",
         marks=marks,
         until=_end(run),
     )
@@ -264,7 +264,7 @@ def _gauge(run: Run, name: str) -> list[tuple[float, float | None]]:
     ]
 
 
-def _rate(run: Run, name: str) -> list[tuple[float, float | None]]:
+def _rate(run: Run, name: str, **labels: str) -> list[tuple[float, float | None]]:
     """Return a counter's rise a second between looks; a gap where the target did not answer."""
     points: list[tuple[float, float | None]] = []
     looks = [
@@ -276,7 +276,7 @@ def _rate(run: Run, name: str) -> list[tuple[float, float | None]]:
         if before.samples is None or after.samples is None:
             points.append((after.at, None))
             continue
-        risen = exposition.rise(before.samples, after.samples, name)
+        risen = exposition.rise(before.samples, after.samples, name, **labels)
         points.append((after.at, None if risen is None else risen / (after.at - before.at)))
     return points
 

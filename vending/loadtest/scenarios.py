@@ -27,18 +27,24 @@ class Door:
     """Where the requests of a scenario go in, and what they are called there (one of each).
 
     What is called `check` and `confirm` elsewhere is a question that moves no money, and a call
-    that says or makes it move.
+    that says or makes it move. `outcome` is the only kind that has what
+    was asked for, where others have not.
     """
 
     payment: str
     check: str
     confirm: str
+    outcome: str | None = None
+
+    def vended(self) -> dict[str, str]:
+        """Return the labels of the outcomes that have what was asked for."""
+        return {} if self.outcome is None else {"kind": self.outcome}
 
 
 OPERATOR = Door(payment="payment", check="validation", confirm="confirmation")
 """A mobile-money operator's callbacks."""
 
-VENDORS = Door(payment="sale", check="look-up", confirm="sale")
+VENDORS = Door(payment="sale", check="look-up", confirm="sale", outcome="token_issued")
 """The vendors' API: `GET /v1/meters/...` and `POST /v1/sales`."""
 
 
@@ -291,9 +297,9 @@ _ALL = (
             ),
         ),
         moments=(
-            Moment(at=0.25, text="20 sales/s"),
-            Moment(at=0.5, text="40 sales/s"),
-            Moment(at=0.75, text="60 sales/s"),
+            Moment(at=0.25, text="twice the rate"),
+            Moment(at=0.5, text="four times the rate"),
+            Moment(at=0.75, text="six times the rate"),
         ),
         limits=SALES,
     ),

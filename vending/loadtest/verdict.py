@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vending.loadtest import latency
+from vending.loadtest import exposition, latency
 from vending.loadtest.limits import Judgement, figure
 from vending.loadtest.run import CONFIRMS, DONE, Run
 from vending.loadtest.scenarios import Scenario
@@ -82,7 +82,10 @@ def _story(run: Run, scenario: Scenario) -> str:
     refused = {status: count for status, count in run.statuses().items() if status not in DONE}
     if refused:
         told = ", ".join(f"{count:,} {_status(status)}" for status, count in refused.items())
-        parts.append(f"Not every request got what it asked for: {told}.")
+        codes = exposition.rises(run.first, run.last, "stima_requests_refused_total", "code")
+        why = ", ".join(f"{count:,.0f} {code}" for code, count in codes.items() if count)
+        named = f"; the server's reasons are {why}" if why else ""
+        parts.append(f"Not every request got what it asked for: {told}{named}.")
     tokens = run.risen("stima_outcomes_total", kind="token_issued")
     if tokens is not None:
         others = (run.risen("stima_outcomes_total") or 0.0) - tokens
