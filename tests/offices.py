@@ -12,10 +12,10 @@ from tests.conftest import SettableClock
 from vending.ledger.accounts import Chart
 from vending.notices import Wording
 from vending.numbering import Numbers
+from vending.office import Office
 from vending.tariffs.catalogue import Catalogue
 from vending.tariffs.document import parse
 from vending.tokens.issuer import CoreIssuer, Issuer
-from vending.vend import Office
 
 
 @cache

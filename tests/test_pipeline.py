@@ -15,13 +15,13 @@ from tests.conftest import SettableClock
 from tests.database import Database
 from tests.offices import a_ring, an_office
 from tests.yard import Lane, Yard, a_yard, until
+from vending.office import Office, OfficeClosed
 from vending.payments.outcomes import Outcome
 from vending.payments.payment import Payment
 from vending.pipeline import AHEAD_MIN
 from vending.postgres.pool import Connection
 from vending.sequencer import SaleUnavailable
 from vending.tokens.issuer import CoreIssuer, Order, Token, TokenRefused
-from vending.vend import Office, OfficeClosed
 
 BATCH = AHEAD_MIN
 TWO = 2 * BATCH

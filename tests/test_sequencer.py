@@ -16,12 +16,12 @@ from tests.yard import Lane, Yard, a_yard, until
 from vending.claims import Claim
 from vending.lanes import SIDELINED_SHARE
 from vending.numbering import Numbers
+from vending.office import Office, OfficeClosed
 from vending.postgres import pool
 from vending.postgres.pool import Connection
 from vending.postgres.writer import Writer
 from vending.sweep import Sweep
 from vending.tokens.special import Caps
-from vending.vend import Office, OfficeClosed
 
 COUNT_OUTCOMES = "select count(*) from outcome"
 

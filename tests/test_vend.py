@@ -15,13 +15,14 @@ from vending.claims import Claim
 from vending.lease import Fence, Fenced
 from vending.meters import directory
 from vending.meters.meter import Meter, MeterNumberMalformed
+from vending.office import Office
 from vending.payments.outcomes import Outcome
 from vending.payments.payment import NoticeConflicts, OutcomeKind, PayerKind, Payment
 from vending.postgres.pool import Connection
 from vending.postgres.writer import Writer
 from vending.tokens.issuer import CoreIssuer, Order, Token, TokenRefused
 from vending.values import replace
-from vending.vend import Office, Result, TokenDiffers, vend
+from vending.vend import Result, TokenDiffers, vend
 
 FENCE = Fence(shard=0, owner="test", epoch=1, lease_seconds=10)
 

@@ -12,13 +12,13 @@ from vending.lease import Lease
 from vending.meters import directory
 from vending.meters.meter import Meter
 from vending.numbering import Numbers
+from vending.office import Office
 from vending.payments.outcomes import Outcome
 from vending.payments.payment import Payment
 from vending.postgres.pool import Connection
 from vending.postgres.writer import Writer
 from vending.sequencer import Sequencer
 from vending.values import replace
-from vending.vend import Office
 
 ADD_PAYMENT = "insert into payment values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
 

@@ -18,6 +18,7 @@ from vending.errors import VendingError
 from vending.ledger.accounts import Chart
 from vending.notices import wording_of
 from vending.numbering import Numbers
+from vending.office import Office, OfficeClosed
 from vending.postgres import database
 from vending.postgres.pool import Pool
 from vending.sweep import UNREADABLE
@@ -25,7 +26,6 @@ from vending.tariffs import catalogue
 from vending.tariffs.catalogue import Catalogue
 from vending.tokens.issuer import CoreIssuer, Issuer
 from vending.tokens.keys import KeyStore
-from vending.vend import Office, OfficeClosed
 
 PATIENCE_SECONDS = 4.0
 """A database that is well is there by then. An operator repeats what a closed door did not take."""

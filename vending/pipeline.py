@@ -27,11 +27,12 @@ from vending.in_flight import NOTHING, InFlight
 from vending.lanes import Lanes, Speed
 from vending.lease import Fence, Fenced
 from vending.numbering import Numbers
+from vending.office import Office, OfficeClosed
 from vending.payments.outcomes import Outcome
 from vending.postgres.pool import Session
 from vending.postgres.writer import DatabaseAway, Writer
 from vending.values import replace
-from vending.vend import Office, OfficeClosed, Prepared, Result
+from vending.vend import Prepared, Result
 from vending.vendors.floats import FloatMoved
 
 AHEAD_MIN = 64

@@ -22,11 +22,11 @@ from vending.errors import VendingError
 from vending.lanes import Lanes
 from vending.lease import Fence, Fenced, Lease
 from vending.numbering import Numbers
+from vending.office import Office, OfficeClosed
 from vending.payments.outcomes import Outcome
 from vending.payments.payment import Payment
 from vending.pipeline import Pipeline
 from vending.postgres.writer import DatabaseAway, Writer
-from vending.vend import Office, OfficeClosed
 
 __all__ = ["SaleUnavailable", "Sequencer"]
 

@@ -35,17 +35,11 @@ from vending.key_data import KeyChange, codes_of
 from vending.lease import Fence
 from vending.ledger.entry import Entry
 from vending.meters.meter import Meter, parse_meter_number, require_active
-from vending.office import Office as Office  # noqa: PLC0414 -- told on
-from vending.office import OfficeClosed as OfficeClosed  # noqa: PLC0414 -- told on
+from vending.office import Office
 from vending.outbox.message import Message
 from vending.payments import outcomes, rows
 from vending.payments.outcomes import Outcome
-from vending.payments.payment import (
-    LEGAL_CHANGES,
-    OutcomeKind,
-    ShortCodeUnknown,
-    priced_at,
-)
+from vending.payments.payment import LEGAL_CHANGES, OutcomeKind, ShortCodeUnknown, priced_at
 from vending.postgres.pool import Session
 from vending.postgres.writer import Writer
 from vending.quantities import WH_PER_TENTH
@@ -149,30 +143,15 @@ async def prepare(
     repaying = claims.repaying(open_claims)
     buying = [one for one in open_claims if one not in repaying] if repaying else open_claims
     sales, declined, stock, money = _sell(buying, meters, money, past, office=office, now=now)
-    refused = [one for one in declined if one.claim.stored and one.claim.reassignment is None]
 
-    changes = Changes(
-        payments=[sale.claim.payment for sale, _ in sales if not sale.claim.stored],
-        outcomes=[outcome_of(*sale, now=now) for sale in sales]
-        + [refund_of(one, now=now) for one in refused],
-        entries=[_sale_entry(sale, money, now) for sale, _ in sales]
-        + [bookings.of_suspense(one.claim, now=now) for one in refused],
-        messages=[message for sale in sales for message in _receipts(*sale, office, now)]
-        + [message for one in refused for message in _apologies(one, office, now)],
-        states=stock.changed,
-        repaid=stock.repaid,
-        drawn=money.drawn,
-        barred=found.barred,
-        number=office.numbers.next(),
-        decided_at=now,
-    )
-    if money.told:
-        sold = zip((sale.claim.payment for sale, _ in sales), changes.outcomes, strict=False)
-        changes.events = announcements.of_sales(sold, told=money.told, numbers=office.numbers)
+    changes = _changes(sales, declined, stock, money, office=office, now=now)
+    changes.barred = found.barred
+    # What is no sale: debts paid off, tokens that nobody pays for, changes of keys by themselves.
     unpaid = settle(repaying, changes, meters=stock, money=money, catalogue=office.catalogue)
-    changes.warnings = [office.numbers.next() for _ in changes.drawn]
     given = await specials.give(db, found, changes, stock, office.issuer, in_flight=in_flight)
     keyed = await key_requests.give(db, found, changes, stock, office.issuer, in_flight=in_flight)
+
+    changes.warnings = [office.numbers.next() for _ in changes.drawn]
     after = before | {one.payment_id: one for one in changes.outcomes} | given.answers
     changes.reassigned = _reassigned(found.claims, declined, after)
     reasons = {_number(one.claim): one.reason for one in declined} | given.refusals | unpaid | keyed
@@ -297,6 +276,37 @@ def _sell(
                 sales.append((sale, token))
         if len(sales) == len(approved):
             return sales, declined, stock, left
+
+
+def _changes(
+    sales: Sequence[tuple[Approved, Token]],
+    declined: Sequence[Declined],
+    stock: Shelf,
+    money: Cover,
+    *,
+    office: Office,
+    now: datetime,
+) -> Changes:
+    """Return what sales and refusals change: a refused payment that is stored is owed back."""
+    refused = [one for one in declined if one.claim.stored and one.claim.reassignment is None]
+    changes = Changes(
+        payments=[sale.claim.payment for sale, _ in sales if not sale.claim.stored],
+        outcomes=[outcome_of(*sale, now=now) for sale in sales]
+        + [refund_of(one, now=now) for one in refused],
+        entries=[_sale_entry(sale, money, now) for sale, _ in sales]
+        + [bookings.of_suspense(one.claim, now=now) for one in refused],
+        messages=[message for sale in sales for message in _receipts(*sale, office, now)]
+        + [message for one in refused for message in _apologies(one, office, now)],
+        states=stock.changed,
+        repaid=stock.repaid,
+        drawn=money.drawn,
+        number=office.numbers.next(),
+        decided_at=now,
+    )
+    if money.told:
+        sold = zip((sale.claim.payment for sale, _ in sales), changes.outcomes, strict=False)
+        changes.events = announcements.of_sales(sold, told=money.told, numbers=office.numbers)
+    return changes
 
 
 def _issue(approved: Sequence[Approved], issuer: Issuer) -> list[Token | TokenRefused]:

@@ -18,6 +18,7 @@ from vending.claims import Claim
 from vending.lease import Lease
 from vending.meters import directory
 from vending.numbering import Numbers
+from vending.office import Office
 from vending.payments.inbox import Inbox, Stored
 from vending.payments.payment import Payment, PaymentNotice
 from vending.postgres.pool import Connection
@@ -29,7 +30,6 @@ from vending.tokens.key_orders import Wanted
 from vending.tokens.keys import Description
 from vending.tokens.special import Caps, Reason, SpecialAsked, SpecialKind, caller_of, facts_of
 from vending.values import replace
-from vending.vend import Office
 from vending.vendors import accounts, commission, credentials, deposits
 from vending.vendors.commission import Band
 from vending.vendors.credentials import Grant
