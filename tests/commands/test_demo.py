@@ -74,9 +74,9 @@ async def test_the_printed_sale_is_a_first_token_and_the_key_outlives_a_restart(
             first = next(at for at, line in enumerate(running.lines) if "till.sh" in line)
             code, answer = await ended(("bash", "-c", "\n".join(running.lines[first : first + 4])))
             assert code == 0, answer
-            told = re.search(r'"sandbox":true.*"token":"([0-9]{20})"', answer)
-            assert told is not None, answer
-            tokens.append(told[1])
+            sold = re.search(r'"sandbox":true.*"token":"([0-9]{20})"', answer)
+            assert sold is not None, answer
+            tokens.append(sold[1])
             code, _ = await running.interrupt()
             assert code == 0
     # The same key, reference and facts: the same digits, of any server.
