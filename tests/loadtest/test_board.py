@@ -59,6 +59,26 @@ def test_a_percentile_is_of_the_time_between_the_looks() -> None:
     assert row.value == "half 55 ms, p99 99 ms"
 
 
+def test_tills_are_told_by_what_they_ask() -> None:
+    def counted(sales: float, looks: float) -> dict[str, float]:
+        name = "stima_vendor_request_seconds"
+        return {
+            f'{name}_count{{operation="sell"}}': sales,
+            f'{name}_count{{operation="look_up"}}': looks,
+            f'{name}_bucket{{le="0.1",operation="sell"}}': sales,
+            f'{name}_bucket{{le="+Inf",operation="sell"}}': sales,
+        }
+
+    (row,) = [
+        one for one in board.rows(counted(10, 5), counted(50, 25), seconds=2) if one.name == "tills"
+    ]
+    assert row.value == "20.0/s sell, 10.0/s look_up; half 50 ms, p99 99 ms"
+    (still,) = [
+        one for one in board.rows(counted(10, 5), counted(10, 5), seconds=2) if one.name == "tills"
+    ]
+    assert still.value == "none"
+
+
 def test_what_waits_says_when_it_will_be_gone() -> None:
     assert shown(waiting_payments=50, outcomes_total=20)["waiting payments"].value == (
         "50; gone in 10 s at this speed"

@@ -47,6 +47,7 @@ def rows(before: Samples, after: Samples, *, seconds: float) -> list[Row]:
         Row(name="decided", value=_rates(before, after, seconds, "stima_outcomes_total",
                                          "kind", "reason")),
         _answers(before, after),
+        _tills(before, after, seconds),
         Row(name="callback to token", value=_percentiles(before, after, "stima_vend_seconds")),
         _batches(before, after, seconds),
         _messages(before, after, seconds),
@@ -143,6 +144,13 @@ def _answers(before: Samples, after: Samples) -> Row:
         if (told := _percentiles(before, after, "stima_callback_seconds", call=call)) != MISSING
     ]
     return Row(name="answers", value="; ".join(parts) or MISSING)
+
+
+def _tills(before: Samples, after: Samples, seconds: float) -> Row:
+    """Tell what vendors' tills asked, by operation, and how soon they were answered."""
+    asked = _rates(before, after, seconds, "stima_vendor_request_seconds_count", "operation")
+    took = _percentiles(before, after, "stima_vendor_request_seconds")
+    return Row(name="tills", value=asked if took == MISSING else f"{asked}; {took}")
 
 
 def _batches(before: Samples, after: Samples, seconds: float) -> Row:
