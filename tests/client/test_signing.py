@@ -167,6 +167,7 @@ async def test_a_token_is_fetched_by_key_once_and_again_when_it_has_run_out(
         json.dumps(OctKey.generate_key(256).as_dict(private=True)),
         jwk(ECKey.generate_key("P-521")),
     ],
+    ids=["text", "empty", "list", "type_alone", "no_pem", "public", "public_pem", "shared", "p521"],
 )
 def test_what_is_no_private_key_to_sign_with_is_told_at_once(key: str) -> None:
     with pytest.raises(ValueError, match=r"private key|PEM") as fault:
