@@ -25,6 +25,7 @@ from vending.postgres.pool import Connection
 from vending.postgres.writer import Writer
 from vending.tokens.issuer import CoreIssuer, TokenRefused
 from vending.tokens.key_requests import KeyAsking, KeyName, KeysAsked
+from vending.tokens.special import Caps, Reason, SpecialAsked, SpecialKind
 from vending.values import replace
 from vending.vend import Prepared, prepare, write
 
@@ -55,6 +56,14 @@ class Crew:
         sale = self.sale(meter, name=name)
         payment = replace(sale.payment, payment_id=self.office.numbers.next())
         return replace(sale, payment=payment, special=asked)
+
+    def clear_tamper(self, meter: Meter, *, name: str = "1") -> Claim:
+        kind = SpecialKind.CLEAR_TAMPER
+        asked = SpecialAsked(
+            kind=kind, value=0, reason=Reason.FIELD_WORK, asked_by="acme by till",
+            day=self.clock().date(), caps=Caps(tokens=9, energy_wh=0),
+        )  # fmt: skip
+        return replace(self.ask(meter, name=name), special=asked)
 
     def sale(self, meter: Meter, *, name: str) -> Claim:
         payment = a_payment(
@@ -139,6 +148,21 @@ async def test_a_batch_moves_a_meter_once_and_the_first_to_ask_has_it(
     # Decided before it, the sale of the same batch is still under the key that the meter leaves.
     assert judge.enter(str(of(told, 4).token)).accepted
     assert [judge.enter(one).result for one in codes_of(of(told).key_change)][-1] == "Accept"
+
+
+@pytest.mark.parametrize("token_first", [True, False])
+async def test_a_reference_gets_codes_or_a_token_and_never_both(
+    crew: Crew,
+    meter: Meter,
+    token_first: bool,  # noqa: FBT001 -- a parameter of the test
+) -> None:
+    keys, token = crew.ask(meter), crew.clear_tamper(meter)
+    told = await crew.prepare(*((token, keys) if token_first else (keys, token)))
+    await crew.write(told)
+    given, refused = (0, 1) if token_first else (1, 0)
+    assert of(told, given).token is not None
+    assert why(told, refused) == "special_conflicts"
+    assert await crew.db.fetchval("select count(*) from key_change_order") == 0
 
 
 async def test_codes_are_not_written_for_a_meter_whose_record_has_changed_meanwhile(

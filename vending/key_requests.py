@@ -60,11 +60,12 @@ async def give(
     made = await key_requests.read(db, keys)
     made |= {key: one for key, one in in_flight.keys.items() if key in keys}
     moved = {one.meter_number for one in changes.rekeyed()}
+    taken = {one.key for one in changes.specials}
     results: dict[int, Outcome | Refused] = {}
     for one in found.key_requests:
         number = one.claim.payment.payment_id
         try:
-            issued = _known(one, made)
+            issued = _known(one, made, taken)
             if issued is None:
                 issued = _issued(one, meters, moved, issuer=issuer, now=changes.decided_at)
                 made[issued.key] = issued
@@ -87,12 +88,15 @@ def outcome_of(made: KeysMade) -> Outcome:
     )
 
 
-def _known(one: KeyRequest, made: dict[Key, KeysMade]) -> KeysMade | None:
-    """Return what was issued under a request's reference; raises what stands against it."""
+def _known(one: KeyRequest, made: dict[Key, KeysMade], taken: set[Key]) -> KeysMade | None:
+    """Return what was issued under a request's reference; raises what stands against it.
+
+    `taken` are the references of the tokens that the batch makes.
+    """
     key = rows.key_of(one.claim.payment.notice)
     issued = made.get(key)
     if issued is None:
-        if one.sold:
+        if one.sold or key in taken:
             raise SpecialConflicts(reference=key[1])
         if one.barred:
             raise ReferenceBarred(reference=key[1])
