@@ -281,6 +281,20 @@ async def test_a_reference_that_is_barred_beside_a_refused_request_stays_barred(
     assert await desk.made() == 0
 
 
+async def test_a_sale_that_is_told_its_reference_is_barred_beside_a_refused_request_never_sells(
+    desk: Desk, meter: Meter
+) -> None:
+    payment = a_payment(account_reference=meter.meter_number)
+    notice = replace(payment.notice, operator=ACME, transaction_id="one")
+    sale = replace(payment, payment_id=desk.office.numbers.next(), notice=notice)
+    claim = Claim(payment=sale, reference=meter.meter_number, stored=False)
+    results = await desk.results([desk.ask(SpecialKind.FREE_ISSUE, 0, meter), claim])
+    assert [one.code for one in results if isinstance(one, Refused)] == [
+        "special_malformed", "reference_barred",
+    ]  # fmt: skip
+    assert await desk.refused(claim) == "reference_barred"
+
+
 async def test_a_blocked_meter_gets_engineering_and_no_units_and_a_removed_one_neither(
     desk: Desk,
 ) -> None:
