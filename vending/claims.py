@@ -192,7 +192,7 @@ async def recognised(db: Session, claims: Sequence[Claim], *, in_flight: InFligh
             special.discard(key)
             found.barred.add(key)
         if key in closed:
-            found.barred |= {key} & special  # told so, whatever comes of the other request
+            found.barred.update({key} & special)  # told so, whatever comes of the other request
             found.refusals[one.payment.payment_id] = ReferenceBarred(reference=key[1])
             found.claims.append(one)
             continue
