@@ -16,6 +16,8 @@ from vending.payments.inbox import QUARANTINE
 from vending.postgres.pool import Connection
 from vending.selling import disputes, quotes
 from vending.selling.quotes import Quoted
+from vending.tokens import special_rows
+from vending.tokens.special import Reason, SpecialKind, SpecialToken
 from vending.values import replace
 
 NODE = 7
@@ -59,7 +61,37 @@ async def keep_dispute(db: Connection, number: int, now: datetime) -> None:
     await db.fetch(disputes.OPEN, number, number, "acme", "typo", "till", now)
 
 
-@pytest.mark.parametrize("keep", [keep_payment, keep_bytes, keep_message, keep_quote, keep_dispute])
+async def keep_special(db: Connection, number: int, now: datetime) -> None:
+    made = SpecialToken(
+        special_id=number, operator="vendor:acme", reference=str(number),
+        kind=SpecialKind.METER_TEST, meter_number=None, tid_base=None, tid=None, token="0" * 20,
+        value=0, entitlement=None, reason=Reason.FIELD_WORK, asked_by="acme by till",
+        approved_by=None, facts=b"", day=now.date(), nth=number % 16_384 + 1, day_energy_wh=0,
+        day_tokens_max=16_384, day_energy_max_wh=0, decided_at=now,
+    )  # fmt: skip
+    await db.fetch(special_rows.insert_special(1), *special_rows.columns([made]))
+
+
+async def keep_key_change(db: Connection, number: int, now: datetime) -> None:
+    await db.fetch(
+        "insert into key_change_order values ($1, $1, '01000000008', '201457', 1, 1, 14, 255,"
+        " '201457', 2, 1, 14, 255, 'acme by till', 'EngKCT', $2)",
+        number, now,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "keep",
+    [
+        keep_payment,
+        keep_bytes,
+        keep_message,
+        keep_quote,
+        keep_dispute,
+        keep_special,
+        keep_key_change,
+    ],
+)
 async def test_numbers_go_on_above_those_that_the_database_holds(
     db: Connection, clock: SettableClock, keep: Keep
 ) -> None:
