@@ -165,6 +165,15 @@ async def test_a_reference_gets_codes_or_a_token_and_never_both(
     assert await crew.db.fetchval("select count(*) from key_change_order") == 0
 
 
+async def test_a_vendor_that_is_suspended_changes_no_more_keys(crew: Crew, meter: Meter) -> None:
+    await crew.db.execute(
+        "insert into vendor (vendor_id, name, status, created_at)"
+        " values ('acme', 'Acme', 'suspended', now())"
+    )
+    await crew.db.execute("insert into vendor_float (vendor_id) values ('acme')")
+    assert why(await crew.prepare(crew.ask(meter))) == "vendor_suspended"
+
+
 async def test_codes_are_not_written_for_a_meter_whose_record_has_changed_meanwhile(
     crew: Crew, meter: Meter
 ) -> None:

@@ -295,6 +295,22 @@ async def test_a_sale_that_is_told_its_reference_is_barred_beside_a_refused_requ
     assert await desk.refused(claim) == "reference_barred"
 
 
+async def test_a_vendor_that_is_suspended_gets_what_it_was_given_and_nothing_new(
+    desk: Desk, meter: Meter, db: Connection
+) -> None:
+    await db.execute(
+        "insert into vendor (vendor_id, name, status, created_at)"
+        " values ('acme', 'Acme', 'active', now())"
+    )
+    await db.execute("insert into vendor_float (vendor_id) values ('acme')")
+    (first,) = await desk.give(desk.ask(SpecialKind.FREE_ISSUE, 30_000, meter))
+    await db.execute("update vendor set status = 'suspended'")
+    other = desk.ask(SpecialKind.FREE_ISSUE, 30_000, meter, reference="two")
+    assert await desk.refused(other) == "vendor_suspended"
+    assert await desk.give(desk.ask(SpecialKind.FREE_ISSUE, 30_000, meter)) == [first]
+    await desk.give(desk.ask(SpecialKind.CLEAR_TAMPER, 0, meter, operator="vendor:bolt"))
+
+
 async def test_a_blocked_meter_gets_engineering_and_no_units_and_a_removed_one_neither(
     desk: Desk,
 ) -> None:

@@ -16,7 +16,7 @@ from vending.tariffs.quote import Quote
 from vending.tokens.key_requests import KeysAsked
 from vending.tokens.special import SpecialAsked
 from vending.values import Value, replace
-from vending.vendors import barred
+from vending.vendors import barred, floats
 from vending.vendors.barred import ReferenceBarred
 from vending.vendors.vendor import vendor_of
 
@@ -98,12 +98,16 @@ Refusal = NoticeConflicts | ReferenceBarred
 
 
 class Special(Value, frozen=True, kw_only=True):
-    """A claim for a special token: whether its reference was used for a sale, or is barred."""
+    """A claim for a special token: whether its reference was used for a sale, or is barred.
+
+    And whether its vendor is suspended, which may have been let in before it was.
+    """
 
     claim: Claim
     asked: SpecialAsked
     sold: bool
     barred: bool
+    suspended: bool
 
     @property
     def reference(self) -> str:
@@ -112,12 +116,13 @@ class Special(Value, frozen=True, kw_only=True):
 
 
 class KeyRequest(Value, frozen=True, kw_only=True):
-    """A claim for the codes of a key change, with the same said of its reference."""
+    """A claim for the codes of a key change, with the same said of it."""
 
     claim: Claim
     asked: KeysAsked
     sold: bool
     barred: bool
+    suspended: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +131,7 @@ class Recognised:
 
     `refusals` are of claims that are not to be decided, by their payment's number; `barred` are
     the references that the batch bars. `specials` and `key_requests` are decided apart, after the
-    sales.
+    sales; `suspended` are the vendors that may have none of them.
     """
 
     claims: list[Claim]
@@ -134,6 +139,7 @@ class Recognised:
     barred: set[Key] = field(default_factory=set)
     specials: list[Special] = field(default_factory=list)
     key_requests: list[KeyRequest] = field(default_factory=list)
+    suspended: frozenset[str] = frozenset()
 
     def meters(self, open_claims: Sequence[Claim]) -> list[str]:
         """Return the meters that open claims and special ones are for, as they were typed."""
@@ -146,11 +152,15 @@ class Recognised:
     ) -> None:
         """Add a claim to those that are decided after the sales."""
         self.claims.append(claim)
+        idle = vendor_of(claim.payment.notice.operator) in self.suspended
         if isinstance(asked, KeysAsked):
-            wanted = KeyRequest(claim=claim, asked=asked, sold=sold, barred=barred)
-            self.key_requests.append(wanted)
+            self.key_requests.append(
+                KeyRequest(claim=claim, asked=asked, sold=sold, barred=barred, suspended=idle)
+            )
         else:
-            self.specials.append(Special(claim=claim, asked=asked, sold=sold, barred=barred))
+            self.specials.append(
+                Special(claim=claim, asked=asked, sold=sold, barred=barred, suspended=idle)
+            )
 
 
 async def recognised(db: Session, claims: Sequence[Claim], *, in_flight: InFlight) -> Recognised:
@@ -170,7 +180,8 @@ async def recognised(db: Session, claims: Sequence[Claim], *, in_flight: InFligh
     withdrawn = _withdrawn(claims) - known.keys()
     first: dict[Key, tuple[Claim, PaymentNotice]] = {}
     special: set[Key] = set()
-    found = Recognised(claims=[], barred=withdrawn - closed)
+    suspended = await _suspended(db, claims)
+    found = Recognised(claims=[], barred=withdrawn - closed, suspended=suspended)
     closed |= withdrawn
     for one in claims:
         if one.stored:
@@ -249,6 +260,14 @@ def each_once(claims: Sequence[Claim], refused: Collection[int]) -> Iterator[Cla
         if identity not in seen and one.payment.payment_id not in refused and one.special is None:
             seen.add(identity)
             yield one
+
+
+async def _suspended(db: Session, claims: Sequence[Claim]) -> frozenset[str]:
+    """Return those suspended of the vendors that ask for what nobody pays; nearly never any ask."""
+    asking = {vendor_of(one.payment.notice.operator) for one in claims if one.special is not None}
+    vendors = sorted(filter(None, asking))
+    held = await floats.read(db, vendors) if vendors else {}
+    return frozenset(vendor_id for vendor_id, one in held.items() if one.suspended)
 
 
 def _withdrawn(claims: Sequence[Claim]) -> set[Key]:

@@ -35,6 +35,7 @@ from vending.tokens.key_requests import (
 from vending.tokens.special import SpecialConflicts
 from vending.values import replace
 from vending.vendors.barred import ReferenceBarred
+from vending.vendors.vendor import VendorSuspended, vendor_of
 
 _KEY_EXPIRED = "key_expired"
 """The core's own code for a change to a key that no token may be made under any more."""
@@ -100,6 +101,8 @@ def _known(one: KeyRequest, made: dict[Key, KeysMade], taken: set[Key]) -> KeysM
             raise SpecialConflicts(reference=key[1])
         if one.barred:
             raise ReferenceBarred(reference=key[1])
+        if one.suspended:
+            raise VendorSuspended(vendor_id=vendor_of(key[0]))
     elif not issued.answers(one.asked, meter_number=parse_meter_number(one.claim.reference)):
         raise SpecialConflicts(reference=key[1])
     return issued

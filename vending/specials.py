@@ -34,7 +34,7 @@ from vending.tokens.special import (
 )
 from vending.tokens.special_rows import Entitlement
 from vending.vendors.barred import ReferenceBarred
-from vending.vendors.vendor import vendor_of
+from vending.vendors.vendor import VendorSuspended, vendor_of
 
 TOKEN_ISSUED = OutcomeKind.TOKEN_ISSUED.value
 """What came of a request that was carried out; a refusal's code otherwise."""
@@ -147,6 +147,8 @@ def _known(one: Special, records: Records) -> SpecialToken | None:
             raise SpecialConflicts(reference=key[1])
         if one.barred:
             raise ReferenceBarred(reference=key[1])
+        if one.suspended:
+            raise VendorSuspended(vendor_id=vendor_of(key[0]))
     elif token.facts != one.claim.payment.notice.raw:
         raise SpecialConflicts(reference=key[1])
     return token
