@@ -20,7 +20,7 @@ from vending.payments.payment import OutcomeKind
 from vending.shelf import Shelf
 from vending.tariffs.catalogue import Catalogue
 from vending.tariffs.charge import DEBT
-from vending.tariffs.quote import Debt
+from vending.tariffs.quote import AmountTooSmall, Debt
 from vending.tariffs.tariff import Tariff
 
 SERVICE_CHARGE = "service_charge"
@@ -100,7 +100,7 @@ def taken_off(
 ) -> tuple[tuple[Debt, int], ...]:
     """Return what each debt of an account takes of a sum, in the order they are paid off.
 
-    Raises DebtNone, ChargeNone and DebtExceeded.
+    Raises DebtNone, ChargeNone, DebtExceeded, and AmountTooSmall for nothing.
     """
     asked = [debt for debt in debts if debt.balance_minor and _belongs(debt, account)]
     owed = sum(debt.balance_minor for debt in asked)
@@ -108,6 +108,8 @@ def taken_off(
         raise ChargeNone if account is Account.SERVICE_CHARGE else DebtNone
     if amount_minor > owed:
         raise DebtExceeded(balance_minor=owed)
+    if amount_minor < 1:
+        raise AmountTooSmall(minimum_minor=1)
     taken: list[tuple[Debt, int]] = []
     left = amount_minor
     for debt in sorted(asked, key=lambda one: (one.priority, one.debt_id)):

@@ -80,6 +80,15 @@ async def test_each_kind_of_account_has_its_own_debts_and_its_own_fault(
     assert unknown.fault == ("ConfirmCustomerEx", "customer_unknown")
 
 
+async def test_a_payment_of_nothing_is_refused_like_a_sale_for_nothing(
+    acme: Till, market: Market, meter: str
+) -> None:
+    await owes(market, meter, arrears=90_000)
+    told = await paid(acme, meter, "0.00")
+    assert told.fault == ("BusinessRuleEx", "amount_too_small"), told.body
+    assert await market.yard.db.fetchval("select count(*) from payment") == 0
+
+
 async def test_the_json_interface_says_that_the_reference_was_no_sale(
     acme: Till, market: Market, meter: str, clock: SettableClock
 ) -> None:
