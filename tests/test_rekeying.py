@@ -232,6 +232,24 @@ async def test_an_order_that_is_withdrawn_before_the_batch_is_written_stops_the_
     assert (await counter.record(meter)).krn == 1
 
 
+async def test_an_order_that_another_has_replaced_before_the_batch_is_written_stops_it_as_well(
+    counter: Counter, db: Connection
+) -> None:
+    meter = await counter.has()
+    await counter.order(meter)
+    payment = for_meter(meter)
+    prepared = await counter.prepare(payment)
+    await key_orders.withdraw(
+        db, [meter.meter_number], who="Achieng", note="wrong key", now=counter.clock()
+    )
+    assert (await counter.order(meter, ti=5)).taken == [meter.meter_number]
+    with pytest.raises(asyncpg.NotNullViolationError):
+        await write(counter.writer, prepared, fence=FENCE)
+    (sold,) = await counter.sell(payment)
+    assert sold.key_change is not None
+    assert sold.key_change.new.name == (SGC, 1, 5)
+
+
 @pytest.mark.parametrize(
     ("facts", "to", "reason"),
     [

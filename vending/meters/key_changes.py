@@ -76,8 +76,8 @@ def insert_issued(first: int) -> str:
     """Return the steps that store codes and move meters to their new keys.
 
     Parameters are numbered from `first`. A meter that is not due any more, because its order was
-    withdrawn meanwhile, is not moved; then its codes have no meter, which the table refuses, and
-    with them the whole statement.
+    withdrawn meanwhile, or that is due by another order, is not moved; then its codes have no
+    meter, which the table refuses, and with them the whole statement.
     """
     kinds = ("bigint", "bigint", "text", "text", "text", "smallint", "smallint", "smallint",
              "smallint")  # fmt: skip
@@ -96,6 +96,10 @@ keyed as (
            ken = keyed.ken, key_change_due = false
       from keyed
      where meter.meter_number = keyed.meter_number and meter.key_change_due
+       and not exists (select from key_change_order
+                        where key_change_order.order_id = keyed.order_id
+                          and withdrawn_at is not null
+                       offset 0)
     returning meter.meter_number
 ), coded as (
     insert into key_change (order_id, payment_id, meter_number, codes, issued_at)
