@@ -1,5 +1,9 @@
 """Whatever text reaches the log, tokens, phones and credentials are cut out of it."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from vending.log import redact, redact_text
@@ -24,3 +28,18 @@ def test_secrets_are_cut_out_of_events_by_name_and_by_shape() -> None:
     assert redact(None, "info", event) == {
         "secret": "<redacted>", "fault": "<credential>", "count": 3,
     }  # fmt: skip
+
+
+def test_a_line_that_cannot_be_written_stops_nobody() -> None:
+    program = (
+        "from vending import log\n"
+        "log.configure(level='info', form='json')\n"
+        "log.get('till').warning('a request was refused')\n"
+        "print('answered')"
+    )
+    with Path("/dev/full").open("w") as no_room:
+        ended = subprocess.run(
+            [sys.executable, "-c", program],
+            stdout=subprocess.PIPE, stderr=no_room, check=False, text=True,
+        )  # fmt: skip
+    assert ended.stdout == "answered\n"

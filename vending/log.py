@@ -2,14 +2,16 @@
 
 A message reads alone; fields are for queries; one dotted name means one thing everywhere
 (docs/reference/logs.md). Tokens, keys, credentials and full phone numbers are never fields; the
-redactor below is the second line of defence for text that carries them all the same.
+redactor below is the second line of defence for text that carries them all the same. A line that
+cannot be written is lost: no request fails for it.
 """
 
 import logging
 import re
 import sys
 from collections.abc import MutableMapping
-from typing import Any
+from contextlib import suppress
+from typing import Any, TextIO, cast
 
 import msgspec
 import structlog
@@ -45,6 +47,20 @@ def redact(
     return event
 
 
+class _Forgiving:
+    """Standard error as what is logged goes there: on a full disk or a closed terminal, nowhere."""
+
+    def write(self, text: str) -> None:
+        """Write, if it can be written."""
+        with suppress(OSError, ValueError):
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        """Flush, if it can be flushed."""
+        with suppress(OSError, ValueError):
+            sys.stderr.flush()
+
+
 def _to_json(event: MutableMapping[str, Any], **_unused: object) -> str:
     return msgspec.json.encode(event, enc_hook=str).decode()
 
@@ -67,7 +83,7 @@ def configure(*, level: str, form: str) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _Forgiving())),
         cache_logger_on_first_use=True,
     )
     # aiohttp and asyncio speak through the standard library; a traceback per malformed request
