@@ -168,7 +168,8 @@ def _judge(greedy: Till, honest: list[Till]) -> None:
     assert sum(till.heard[429] for till in honest) == 0
     assert sum(till.heard[503] for till in honest) < HONEST * SALES_EACH // 4
     assert len(greedy.sold) >= SALES_EACH
-    assert greedy.heard[429] + greedy.heard[503] > len(greedy.sold)
+    # How often depends on how much is left to lend; that it is told at all does not.
+    assert greedy.heard[429] >= SALES_EACH
     assert sum(till.unkind for till in (greedy, *honest)) == 0
     assert set(greedy.heard) <= {201, 429, 503}
 
