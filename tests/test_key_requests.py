@@ -21,6 +21,7 @@ from vending.key_data import KeyData, codes_of
 from vending.meters import directory
 from vending.meters.meter import Meter
 from vending.payments.outcomes import Outcome
+from vending.postgres import pool
 from vending.postgres.pool import Connection
 from vending.postgres.writer import Writer
 from vending.tokens.issuer import CoreIssuer, TokenRefused
@@ -186,6 +187,20 @@ async def test_codes_are_not_written_for_a_meter_whose_record_has_changed_meanwh
         await crew.db.execute("update meter set ti = 1")
     for table in ("key_change", "key_change_order", "sale_barred"):
         assert await crew.db.fetchval(f"select count(*) from {table}") == 0
+
+
+async def test_a_key_change_waits_for_nobody_who_is_changing_the_meters_record(
+    crew: Crew, meter: Meter, database: Database
+) -> None:
+    told = await crew.prepare(crew.ask(meter))
+    other = await pool.connect(database.dsn)
+    async with other.transaction():
+        await other.execute("update meter set region = 'West'")
+        with pytest.raises(asyncpg.NotNullViolationError):
+            await crew.write(told)
+    await pool.part(other)
+    await crew.write(await crew.prepare(crew.ask(meter)))
+    assert await crew.db.fetchval("select krn from meter") == 2
 
 
 async def test_a_meter_of_another_key_type_or_base_date_than_its_key_gets_no_codes(

@@ -177,7 +177,8 @@ def insert_asked(first: int) -> str:
 
     Parameters are numbered from `first`. A meter that is not on record under the key it was read
     with, or has become due, has no row to join: then its codes have no meter, which the table
-    refuses, and with them the whole statement.
+    refuses, and with them the whole statement. Neither has one whose record somebody is changing,
+    perhaps with a long list of others: no sale is to wait for that.
     """
     arrays = ", ".join(
         text_array(number) if kind == "text" else number_array(number, kind)
@@ -193,10 +194,17 @@ asked_keys as (
            as asked_keys (order_id, meter_number, from_sgc, from_krn, from_ti, from_base, from_ken,
                           to_sgc, to_krn, to_ti, to_base, to_ken, ordered_by, note, operator,
                           reference, codes, moves)
+), free_meters as (
+    select meter.meter_number
+      from meter
+      join asked_keys using (meter_number)
+     where moves = 1
+       for update of meter skip locked
 ), left_keys as (
     update meter
        set sgc = to_sgc, krn = to_krn, ti = to_ti, tid_base = to_base, ken = to_ken
       from asked_keys
+      join free_meters using (meter_number)
      where meter.meter_number = asked_keys.meter_number and moves = 1 and not key_change_due
        and (sgc, krn, ti) = (from_sgc, from_krn, from_ti)
     returning meter.meter_number
