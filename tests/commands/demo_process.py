@@ -103,14 +103,22 @@ async def ended(
     typed: bytes = b"",
     folder: Path | None = None,
 ) -> tuple[int, str]:
-    """Run any program to its end; return its exit code and all it printed."""
+    """Run any program to its end; return its exit code and all it printed.
+
+    One that does not come to it in time is killed.
+    """
     process = await asyncio.create_subprocess_exec(
         # A short program may be gone before an empty line could be typed to it.
         *command, stdin=asyncio.subprocess.PIPE if typed else asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         env={**os.environ, **(environment or {})}, cwd=folder,
     )  # fmt: skip
-    async with asyncio.timeout(START_SECONDS_MAX):
-        told, _ = await process.communicate(typed or None)
+    try:
+        async with asyncio.timeout(START_SECONDS_MAX):
+            told, _ = await process.communicate(typed or None)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
     assert process.returncode is not None
     return process.returncode, told.decode()

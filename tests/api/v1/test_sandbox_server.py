@@ -86,6 +86,7 @@ async def test_a_sandbox_on_a_terminal_prints_the_commands_that_lead_to_a_token(
             shown = ""
             while "sandbox.md" not in shown:
                 shown += await asyncio.to_thread(terminal.readline)
+        # The terminal is closed now: what the server logs of its refusals goes nowhere.
         typed = "".join(line for line in shown.splitlines(keepends=True) if line.startswith("  "))
         made, sale = typed.split("  curl ", 1)
         # A server that has just given out a key knows it within five seconds.
