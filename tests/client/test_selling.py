@@ -156,6 +156,37 @@ async def test_what_answers_in_between_is_believed_in_nothing(
     assert await market.tokens() == 1
 
 
+async def test_json_of_something_in_between_is_no_refusal(
+    acme: Any, path: Between, market: Market, meter: str
+) -> None:
+    # What the API refuses with says whether to try again; a gateway's own errors do not.
+    path.trouble.append(Canned(status=502, body='{"code":"bad_gateway","message":"no answer"}'))
+    sale = await acme.sell("S1", meter=meter, amount_minor=PRICE)
+    assert len(sale.token) == 20
+    assert await market.tokens() == 1
+
+
+async def test_a_page_that_is_not_ours_leaves_the_doubt(
+    acme: Any, path: Between, market: Market, meter: str
+) -> None:
+    path.trouble.extend([Loss.ANSWER, Canned(status=404, body="<html>no such site</html>")])
+    with pytest.raises(OutcomeUnknown) as unknown:
+        await acme.sell("S1", meter=meter, amount_minor=PRICE)
+    assert (unknown.value.reference, unknown.value.money_state) == ("S1", MoneyState.HELD)
+    assert await market.tokens() == 1
+
+
+async def test_a_busy_server_does_not_take_the_doubt_from_a_lost_answer(
+    acme: Any, connect: Connect, path: Between, acme_key: Issued, meter: str
+) -> None:
+    await acme.sell("S1", meter=meter, amount_minor=PRICE)
+    hasty = connect(path.url, ApiKey(acme_key.secret), patience=SHORT)
+    path.trouble.extend([Loss.ANSWER, *[Canned(status=503, body=PROBLEM)] * 50])
+    with pytest.raises(OutcomeUnknown) as unknown:
+        await hasty.reverse("S1", reason="the customer went away")
+    assert unknown.value.code == "overloaded"
+
+
 async def test_a_key_refused_in_doubt_leaves_the_doubt(
     acme: Any, path: Between, meter: str
 ) -> None:

@@ -34,15 +34,18 @@ class MoneyState(StrEnum):
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
-    """What a server says of a refusal (Problem), or what we say where none answered."""
+    """What a server says of a refusal (Problem), or what we say where none answered.
+
+    `retry` is never guessed: JSON without it is of something in between, and refuses nothing.
+    """
 
     code: str
+    retry: Retry
     title: str = ""
     detail: str = ""
     facts: dict[str, Any] = {}
     advice: str = ""
     status: int = 0
-    retry: Retry = Retry.NEVER
     money_state: MoneyState = MoneyState.NOT_TAKEN
     trace_id: str = ""
     retry_after_seconds: int | None = None

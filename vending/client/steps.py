@@ -87,14 +87,18 @@ Story = Generator[Step, Any, T]
 
 
 def done(call: Call[T], pace: Pace) -> Story[T]:
-    """Do a call that moves no money, as often as its refusals allow."""
+    """Do a call that moves no money, as often as its refusals allow.
+
+    As with a sale, no later "nothing has happened" takes the doubt from a try that was lost.
+    """
+    doubtful = False
     while True:
         got = yield from _once(call, pace)
         if not isinstance(got, NotDone):
             return got
         if got.retry is Retry.NEVER:
             raise got
-        doubtful = got.retry is Retry.SAME_REFERENCE
+        doubtful = doubtful or got.retry is Retry.SAME_REFERENCE
         rest = pace.rest(at_least=got.retry_after_seconds)
         if rest is None or (doubtful and not call.repeatable):
             raise _unknown(got) if doubtful and call.method != "GET" else got
@@ -125,7 +129,8 @@ def sold(order: Order, pace: Pace) -> Story[Sale]:
             if got.code == "sale_unknown":
                 ask = False
             elif got.retry is Retry.NEVER:
-                if doubtful and got.status not in SETTLING:
+                settles = got.status in SETTLING and isinstance(got, Refused)
+                if doubtful and not settles:
                     raise _unknown(got, order.reference) from got
                 raise got
             elif got.retry is Retry.SAME_REFERENCE:
@@ -277,7 +282,7 @@ def _malformed(reply: Reply) -> AnswerMalformed:
     return AnswerMalformed(
         Told(
             code="answer_malformed", title="The answer is none of the vendors' API.",
-            status=reply.status, trace_id=reply.trace_id,
+            status=reply.status, retry=Retry.NEVER, trace_id=reply.trace_id,
         )
     )  # fmt: skip
 
