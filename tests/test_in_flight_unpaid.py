@@ -34,9 +34,14 @@ Told = list[str | Outcome]
 class Counter(Desk):
     """Prepares one batch on another that is written before it reads, or after."""
 
-    def free(self, reference: str, value: int, meter: Meter, **facts: object) -> Claim:
+    def free(self, reference: str, value: int, meter: Meter, *, entitlement: str) -> Claim:
         return self.ask(
-            SpecialKind.FREE_BASIC, value, meter, reference=reference, caps=FEW, **facts
+            SpecialKind.FREE_BASIC,
+            value,
+            meter,
+            reference=reference,
+            caps=FEW,
+            entitlement=entitlement,
         )
 
     def clear(self, reference: str, meter: Meter) -> Claim:
