@@ -28,6 +28,17 @@ SPECIAL_DAMAGES = (
         shown="{special[1]}",
     ),
     Damage(
+        rule="special-or-sale",
+        statements=(
+            (
+                "update key_change_order set (operator, reference) = (select operator, reference"
+                " from special_token where special_id = {special[1]})"
+                " where order_id = (select order_id from key_change)"
+            ),
+        ),
+        shown="{special[1]}",
+    ),
+    Damage(
         rule="special-barred",
         statements=("delete from sale_barred where reference = '{special[1]}'",),
         shown="{special[1]}",

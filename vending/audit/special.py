@@ -20,6 +20,10 @@ select special_id::text
   from special_token
   join payment on payment.operator = special_token.operator
    and payment.transaction_id = special_token.reference
+union all
+select special_id::text
+  from special_token
+  join key_change_order using (operator, reference)
 """
 
 # A vendor's reference that a token was made under is barred for sales.
@@ -119,7 +123,7 @@ REFERENCE_RULES = (
     Rule(
         name="special-or-sale",
         promise="P8",
-        says="no reference stands for both a sale and a special token",
+        says="no reference of a special token stands for a sale or a key change as well",
         violations=SOLD_AND_GIVEN,
     ),
     Rule(
