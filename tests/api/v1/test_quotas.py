@@ -18,20 +18,22 @@ class Front:
 
     settings: Vendors
     at: float = 0.0
+    now: datetime = NOW
     shared: Shared = field(default_factory=Shared)
     quotas: Quotas = field(init=False)
 
     def __post_init__(self) -> None:
         self.quotas = Quotas(
-            self.settings, chance=random.Random(1), seconds=lambda: self.at, shared=self.shared
-        )
+            self.settings, chance=random.Random(1), clock=lambda: self.now,
+            seconds=lambda: self.at, shared=self.shared,
+        )  # fmt: skip
 
     def lets_in(self, times: int) -> int:
         """Return how many of so many requests are let in."""
         let_in = 0
         for _ in range(times):
             try:
-                self.quotas.take("acme", now=NOW)
+                self.quotas.take("acme", now=self.now)
             except QuotaExceeded:
                 continue
             let_in += 1
@@ -95,6 +97,25 @@ def test_a_day_is_shared_too() -> None:
         other.quotas.take("acme", now=NOW)
     assert other.told() == f'"burst";r=2;t=8, "day";r=0;t={16 * 3600}'
     other.quotas.take("acme", now=NOW + timedelta(days=1))
+
+
+def test_what_others_let_in_long_ago_is_not_owed_any_more() -> None:
+    one, other = two(burst_quota=10, day_quota=1_000)
+    for _ in range(20):
+        assert one.lets_in(10) == 10
+        exchanged(one, other)
+        one.at += BURST_SECONDS
+        other.at += BURST_SECONDS
+    assert other.lets_in(10) == 10
+
+
+def test_what_others_let_in_yesterday_is_no_part_of_today() -> None:
+    one, other = two(burst_quota=10, day_quota=10)
+    assert one.lets_in(10) == 10
+    exchanged(one, other)
+    other.at += 86_400
+    other.now += timedelta(days=1)
+    assert other.lets_in(10) == 10
 
 
 def test_what_was_told_is_told_once_and_of_each_vendor() -> None:

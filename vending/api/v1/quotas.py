@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Final
 
+from vending.clock import Clock
 from vending.config import Vendors
 from vending.errors import Unavailable
 
@@ -42,28 +43,29 @@ class QuotaExceeded(Unavailable):
 
 
 class Shared:
-    """What this process has let in and not told yet, and what it has heard that others let in."""
+    """What this process has let in and not told yet; and who takes off what others let in."""
 
     def __init__(self) -> None:
         self._here: Counter[str] = Counter()
-        self._elsewhere: Counter[str] = Counter()
+        self._take_off: Callable[[Mapping[str, int]], None] | None = None
 
     def count(self, vendor_id: str) -> None:
         """Count one request that was let in here."""
         self._here[vendor_id] += 1
 
+    def heard_by(self, take_off: Callable[[Mapping[str, int]], None]) -> None:
+        """Have told, from here on, what others let in."""
+        self._take_off = take_off
+
     def hear(self, counts: Mapping[str, int]) -> None:
-        """Take what another process let in."""
-        self._elsewhere.update(counts)
+        """Take what another process let in. It counts at once: kept for later it would be owed."""
+        if self._take_off is not None:
+            self._take_off(counts)
 
     def untold(self) -> dict[str, int]:
         """Return what was counted since this was last asked."""
         told, self._here = self._here, Counter()
         return dict(told)
-
-    def heard(self, vendor_id: str) -> int:
-        """Return what others let in of a vendor's since this was last asked."""
-        return self._elsewhere.pop(vendor_id, 0)
 
 
 @dataclass(slots=True)
@@ -75,7 +77,7 @@ class _Used:
 
 
 class Quotas:
-    """The quotas of all vendors; times are seconds of a steady clock.
+    """The quotas of all vendors; `seconds` is a steady clock, `clock` tells the day.
 
     `shared` is given where other processes answer the same vendors.
     """
@@ -85,6 +87,7 @@ class Quotas:
         settings: Vendors,
         *,
         chance: random.Random,
+        clock: Clock,
         seconds: Callable[[], float] = time.monotonic,
         shared: Shared | None = None,
     ) -> None:
@@ -93,7 +96,10 @@ class Quotas:
         self._day = settings.day_quota
         self._chance = chance
         self._seconds = seconds
+        self._clock = clock
         self._shared = shared
+        if shared is not None:
+            shared.heard_by(self._take_off)
         self._used: dict[str, _Used] = {}
         self._policy = (
             f'"burst";q={self._burst};w={self._window}, "day";q={self._day};w={DAY_SECONDS}'
@@ -133,11 +139,15 @@ class Quotas:
         used.seen_at = at
         if today != used.day:
             used.day, used.today = today, 0
-        if self._shared is not None:
-            others = self._shared.heard(vendor_id)
-            used.left -= others
-            used.today += others
         return used
+
+    def _take_off(self, counts: Mapping[str, int]) -> None:
+        """Count what others let in just now."""
+        now = self._clock()
+        for vendor_id, number in counts.items():
+            used = self._refilled(vendor_id, now)
+            used.left -= number
+            used.today += number
 
     def _refusal(self, policy: str, wait: float) -> QuotaExceeded:
         after = math.ceil(wait) + self._chance.randrange(SPREAD_SECONDS)

@@ -56,7 +56,9 @@ class Reception:
         self._gate = gate
         self._register = register
         self.callers = Callers(doors, register)
-        self.quotas = Quotas(doors.config.vendors, chance=chance, shared=doors.requests)
+        self.quotas = Quotas(
+            doors.config.vendors, chance=chance, clock=doors.clock, shared=doors.requests
+        )
         self.teller = Teller(doors)
 
     def application(self) -> web.Application:
