@@ -107,7 +107,7 @@ def key_changes(*, most: int = 100, config: ConfigFile = None) -> None:
             one.meter_number, _name(one.change.old), _name(one.change.new),
             f"{one.ordered_at:%Y-%m-%d %H:%M:%S}", escape(one.ordered_by),
         )  # fmt: skip
-    console.print(table)
+    surroundings.show(table)
 
 
 def withdraw_key_changes(*meters: str, by: By, note: Note, config: ConfigFile = None) -> None:
@@ -173,7 +173,7 @@ def _tell(ordered: Ordered, file: Path | None) -> None:
     table = Table("meter", "refused because")
     for number, reason in ordered.refused[:SHOWN_MAX]:
         table.add_row(number, reason)
-    console.print(table)
+    surroundings.show(table)
     if file is not None:
         refused = file.with_name(file.name + ".refused.csv")
         with refused.open("w", encoding="utf-8", newline="") as lines:
