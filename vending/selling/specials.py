@@ -31,6 +31,7 @@ from vending.tokens.special import (
     facts_of,
 )
 from vending.values import Value
+from vending.vendors.barred import ReferenceBarred
 from vending.vendors.vendor import PRODUCT, operator_of
 
 ONCE = "once"
@@ -122,6 +123,9 @@ class Specials:
         try:
             claim = await self._claim(wanted)
             outcome = await self._maker.issue(claim)
+        except ReferenceBarred:
+            self._refused.pop(key, None)  # an advice about it is answered as the first one was
+            raise
         except Refused as reason:
             self._refused[key] = reason.with_traceback(None)
             if len(self._refused) > REFUSALS_MAX:

@@ -244,6 +244,8 @@ async def test_an_advice_before_the_request_bars_it(
     assert asked.fault == ("LastResponseEx", "original_unknown")
     late = await engineer.free("fbeReq", meter, number=number)
     assert late.fault == ("BusinessRuleEx", "reference_barred")
+    again = await engineer.advise("LastResp", number)
+    assert again.fault == ("LastResponseEx", "original_unknown")
     assert (await engineer.free("fbeReq", meter)).status == 200
 
 
