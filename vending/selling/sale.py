@@ -24,9 +24,10 @@ COPIES_MAX = 10
 
 
 class ReferenceReused(Rejected):
-    """This reference was used for another sale.
+    """This reference was used for another sale, or to pay a debt.
 
-    That sale stands. Ask for it by the reference, or sell under a new one.
+    That stands. Ask for the sale by its reference, for the payment by XMLVend; or sell under a new
+    reference.
     """
 
     code = "reference_reused"

@@ -3,6 +3,8 @@
 from tests.api.xmlvend.tills import Till, Told, a_number, of_meter
 from tests.conftest import SettableClock
 from tests.vendors.market import PRICE, Market
+from vending.api.v1.table import OPERATIONS
+from vending.selling.sale import ReferenceReused
 
 DEBT = "insert into debt values ($1, $2, $3, 1, 'percent', 100000, 0, $4, '', $5)"
 
@@ -104,6 +106,9 @@ async def test_the_json_interface_says_that_the_reference_was_no_sale(
         f"{acme.api.url}/v1/sales/{reference}", headers=headers
     ) as response:
         assert (response.status, (await response.json())["code"]) == (422, "reference_reused")
+    for asked in ("sell", "findSale", "reprintSale"):
+        (operation,) = [one for one in OPERATIONS if one.name == asked]
+        assert ReferenceReused in operation.problems, asked
     total = await acme.send(acme.message("totalBatchReq", kind="TotalShiftBatchReq"))
     assert total.one("batchTot").attrib["value"] == "400.00"
     assert "1 sales" in [one.text for one in total.all("desc")]

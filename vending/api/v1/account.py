@@ -43,7 +43,10 @@ class StatementPage(Page, frozen=True, kw_only=True, forbid_unknown_fields=True)
 class StatementLine(msgspec.Struct, frozen=True, kw_only=True):
     """One movement of the float."""
 
-    kind: Annotated[str, Meta(description="What it was: sale, deposit, reversal, ...")]
+    kind: Annotated[
+        str,
+        Meta(description="What it was: sale, repayment (of a debt, by XMLVend), deposit, ..."),
+    ]
     amount_minor: Annotated[int, Meta(description="Into the float, or, negative, out of it.")]
     booked_at: Instant
     reference: Annotated[str, Meta(description="The sale's, or the bank's name and reference.")]

@@ -127,7 +127,7 @@ SALES: Final = (
         name="findSale", method="GET", path="/v1/sales/{reference}", tag="sales",
         scope=Scope.SALES, summary="What became of a sale, at any time.",
         handle=sales.find, query=Truth, answers={200: MadeSale, 202: PendingSale},
-        problems=(*_REFUSED, SaleUnknown, ReferenceBarred, SaleUnavailable),
+        problems=(*_REFUSED, SaleUnknown, ReferenceReused, ReferenceBarred, SaleUnavailable),
         writes=True, waits=True, shed=RequestClass.INTERACTIVE, sandbox=True,
     ),
     Operation(
@@ -143,7 +143,10 @@ SALES: Final = (
         name="reprintSale", method="POST", path="/v1/sales/{reference}/reprint", tag="sales",
         scope=Scope.SALES, summary="The same digits again, as a copy that is counted.",
         handle=sales.reprint, answers={200: MadeSale},
-        problems=(*_REFUSED, SaleUnknown, SalePending, ReferenceBarred, ReprintsExhausted),
+        problems=(
+            *_REFUSED, SaleUnknown, SalePending, ReferenceReused, ReferenceBarred,
+            ReprintsExhausted,
+        ),
         writes=True,
         shed=RequestClass.INTERACTIVE, sandbox=True,
     ),
