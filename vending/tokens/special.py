@@ -107,7 +107,7 @@ class FreeUnitsNone(Refused):
 
 
 class DailyCapReached(Refused):
-    """The caller's cap of a day is reached: so many special tokens, or so much free energy.
+    """A cap of a day is reached: so many tokens without money, or so much free energy.
 
     `cap` says which. Nothing was made; it can be asked for again tomorrow, under the same
     reference.
