@@ -246,6 +246,9 @@ async def test_advice_finds_a_key_change_and_bars_one_that_never_came(
     assert undone.one("adviceResp").attrib["txReversed"] == "false"
     assert (await bolt.advise("LastResp", updated)).fault[0] == "LastResponseEx"
     assert (await crew.advise("LastResp", unknown)).fault == ("LastResponseEx", "original_unknown")
+    refused = a_number()
+    assert (await change(crew, meter, new=(SGC, "1", "01"), number=refused)).fault[1] == "key_same"
+    assert (await crew.advise("LastResp", refused)).fault == ("LastResponseEx", "original_unknown")
     late = await change(crew, meter, old=(SGC, "1", "02"), new=(SGC, "1", "01"), number=unknown)
     assert late.fault == ("BusinessRuleEx", "reference_barred")
     assert await on_record(market, meter) == (SGC, 1, 2)
