@@ -197,6 +197,17 @@ async def test_a_key_refused_in_doubt_leaves_the_doubt(
     assert unknown.value.code == "credential_revoked"
 
 
+async def test_a_key_refused_after_a_lost_reversal_leaves_the_doubt(
+    acme: Any, path: Between, meter: str
+) -> None:
+    await acme.sell("S1", meter=meter, amount_minor=PRICE)
+    refusal = PROBLEM.replace("overloaded", "credential_revoked").replace("after", "never", 1)
+    path.trouble.extend([Loss.ANSWER, Canned(status=401, body=refusal)])
+    with pytest.raises(OutcomeUnknown) as unknown:
+        await acme.reverse("S1", reason="the customer went away")
+    assert unknown.value.code == "credential_revoked"
+
+
 async def test_a_settled_reference_that_was_never_sold_never_will_be(acme: Any, meter: str) -> None:
     with pytest.raises(Refused) as unknown:
         await acme.find("S1")

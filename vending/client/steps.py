@@ -35,7 +35,7 @@ AGAIN_SECONDS = 1
 """How soon a sale that is being made is asked for again."""
 
 SETTLING = frozenset({400, 404, 409, 410, 422})
-"""Statuses of refusals that are about the sale itself, not about who asks or how busy it is."""
+"""Statuses of refusals that are about the thing itself, not about who asks or how busy it is."""
 
 STALE = frozenset({"access_token_expired", "access_token_invalid"})
 
@@ -97,6 +97,8 @@ def done(call: Call[T], pace: Pace) -> Story[T]:
         if not isinstance(got, NotDone):
             return got
         if got.retry is Retry.NEVER:
+            if doubtful and call.method != "GET" and not _settles(got):
+                raise _unknown(got) from got
             raise got
         doubtful = doubtful or got.retry is Retry.SAME_REFERENCE
         rest = pace.rest(at_least=got.retry_after_seconds)
@@ -129,8 +131,7 @@ def sold(order: Order, pace: Pace) -> Story[Sale]:
             if got.code == "sale_unknown":
                 ask = False
             elif got.retry is Retry.NEVER:
-                settles = got.status in SETTLING and isinstance(got, Refused)
-                if doubtful and not settles:
+                if doubtful and not _settles(got):
                     raise _unknown(got, order.reference) from got
                 raise got
             elif got.retry is Retry.SAME_REFERENCE:
@@ -293,6 +294,10 @@ def _pending(reference: str) -> OutcomeUnknown:
         retry=Retry.SAME_REFERENCE, money_state=MoneyState.HELD, retry_after_seconds=AGAIN_SECONDS,
     )  # fmt: skip
     return OutcomeUnknown(told, reference=reference)
+
+
+def _settles(fault: NotDone) -> bool:
+    return isinstance(fault, Refused) and fault.status in SETTLING
 
 
 def _unknown(fault: NotDone, reference: str | None = None) -> OutcomeUnknown:
