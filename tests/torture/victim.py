@@ -6,6 +6,7 @@ import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Callable
+from contextlib import suppress
 from typing import IO
 
 from tests.processes import family, tell_family
@@ -108,7 +109,9 @@ class Victim:
 
     def _tell(self, what: signal.Signals) -> None:
         if self._number is not None and family(self._number):
-            os.kill(self._number, what)
+            # One that drains may end between the look and the signal.
+            with suppress(ProcessLookupError):
+                os.kill(self._number, what)
 
     async def _run(
         self, module: str, *arguments: str, stdin: int, stdout: int | IO[bytes]
