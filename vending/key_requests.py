@@ -1,9 +1,9 @@
 """Key changes that vendors ask for in a batch: which codes each gets, and whether a meter moves.
 
-Decided after the batch's sales and written with them, by the same writer: so no sale is made under
-a key that the meter is leaving. A batch without any reads nothing here. The meter is safe whatever
-a vendor says: codes open only with the key they begin from, and each change ends at the key under
-which the meter's next token will be made.
+Decided after the batch's sales and written with them, by the same writer: every later sale is under
+the new key. One of the same batch is under the old one, and keyed in before the codes. A batch
+without any reads nothing here. The meter is safe whatever a vendor says: codes open only with the
+key they begin from, and each change ends at the key under which the meter's next token is made.
 """
 
 from datetime import datetime
