@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from time import monotonic
 
 from vending import claims as claimed
 from vending import log, metrics, vend
@@ -104,7 +105,7 @@ class Pipeline:
     def estimated_wait(self) -> float:
         """In how many seconds a payment that comes now has its outcome."""
         waits = self._lanes.ahead / self._speed.per_second
-        return waits if self._since is None else max(waits, _monotonic() - self._since)
+        return waits if self._since is None else max(waits, monotonic() - self._since)
 
     def pause(self) -> None:
         """Let no batch begin; those that are taken are finished."""
@@ -147,7 +148,7 @@ class Pipeline:
             self._lanes.put_back()
             raise
         # The next batch's time counts from here: until now the commit was not its own.
-        now, since = _monotonic(), self._since
+        now, since = monotonic(), self._since
         self._speed.note(len(batch.claims), seconds=now - (since or now))
         self._since = now if self._following else None
         return True
@@ -162,7 +163,7 @@ class Pipeline:
         if not claims:
             return None
         if self._since is None:
-            self._since = _monotonic()
+            self._since = monotonic()
         return _Batch(claims)
 
     async def _vend(self, batch: _Batch, fence: Fence) -> None:
@@ -277,7 +278,7 @@ class Pipeline:
         for labels, count in counts.items():
             metrics.outcomes.labels(*labels).inc(count)
         drained = sum(claim.doubtful for claim in claims)
-        self._lanes.drain.note(waits, drained=drained, at=_monotonic())
+        self._lanes.drain.note(waits, drained=drained, at=monotonic())
         self._lanes.publish()
         self._on_committed(decided)
 
@@ -299,7 +300,3 @@ class Pipeline:
             fault=type(fault).__name__,
             detail=str(fault),
         )
-
-
-def _monotonic() -> float:
-    return asyncio.get_running_loop().time()

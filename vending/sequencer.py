@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
+from time import monotonic
 
 from vending import lease, log, metrics
 from vending.answers import Answers, SaleUnavailable
@@ -262,7 +263,7 @@ class Sequencer:
         """Note that the database is away; the log has it once, however often it is asked."""
         self._away = True
         if self._away_since is None:
-            self._away_since = _monotonic()
+            self._away_since = monotonic()
             self._log.warning("the vend lane waits for the database", fault=str(fault))
         metrics.database_up.set(0)
         self._lanes.away = True
@@ -272,7 +273,7 @@ class Sequencer:
         """Note that the database answers, and for how long it did not."""
         metrics.database_up.set(1)
         if self._away_since is not None:
-            seconds = round(_monotonic() - self._away_since, 1)
+            seconds = round(monotonic() - self._away_since, 1)
             self._away_since = None
             self._log.info("the vend lane has the database again", waited_seconds=seconds)
         if self._lanes.away:
@@ -298,13 +299,13 @@ class Sequencer:
         """Vend one batch, or wait for work; either way keep the lease alive."""
         # Cleared first: what is offered or asked from here on, even during a renewal, is heard.
         self._work.clear()
-        began = _monotonic()
+        began = monotonic()
         if await self._pipeline.step(fence):
             self._renewed_at = began
             return
         if self._stopping:
             return
-        if _monotonic() - self._renewed_at > self._lease.seconds / 3:
+        if monotonic() - self._renewed_at > self._lease.seconds / 3:
             await self._renew(fence)
         self._lanes.publish()
         await _at_most(self._lease.seconds / 3, self._work)
@@ -312,7 +313,7 @@ class Sequencer:
     async def _renew(self, fence: Fence) -> None:
         await lease.renew(self._writer, fence)
         metrics.database_up.set(1)
-        self._renewed_at = _monotonic()
+        self._renewed_at = monotonic()
 
     def _lose(self, fault: Fenced) -> None:
         """Stand by: the new owner's sweep finds what this server still held."""
@@ -336,10 +337,6 @@ class Sequencer:
                 await lease.give_up(self._writer, fence)
             except DatabaseAway:
                 self._log.info("the lease runs out by itself")
-
-
-def _monotonic() -> float:
-    return asyncio.get_running_loop().time()
 
 
 async def _at_most(seconds: float, event: asyncio.Event) -> None:

@@ -15,6 +15,7 @@ from tests.api.test_callbacks import problem
 from vending import metrics
 from vending.api import admission, listener
 from vending.api.admission import (
+    SHUT_SECONDS,
     TOLD_ALIKE_SECONDS,
     Admission,
     Overloaded,
@@ -44,7 +45,7 @@ class Watch:
 
 
 def shed(reason: str) -> float:
-    return float(metrics.shed.labels(RequestClass.INTERACTIVE.value, reason)._value.get())
+    return float(metrics.shed.labels(RequestClass.INTERACTIVE.value, reason).value)
 
 
 @pytest.fixture
@@ -74,10 +75,10 @@ async def test_a_sale_that_would_wait_too_long_is_refused_before_its_body_is_rea
     serve: Serve,
 ) -> None:
     async with serve(sales=SALES, sequencer=Lease(estimated_wait=0.3)) as api:
-        shed = metrics.shed.labels("p2", "queue")._value.get()
+        shed = metrics.shed.labels("p2", "queue").value
         told = problem(await sell(api), status=503, code="overloaded", money_state="none")
         assert told["retry"]
-        assert metrics.shed.labels("p2", "queue")._value.get() == shed + 1
+        assert metrics.shed.labels("p2", "queue").value == shed + 1
 
 
 async def test_a_sale_is_refused_at_once_while_nothing_is_vended(serve: Serve) -> None:
@@ -120,7 +121,20 @@ def test_callers_refused_together_hear_the_same_and_each_is_counted(watch: Watch
     assert gate.overload() is not first
     assert shed("queue") == before + 3
     lease.estimated_wait = 0.2
+    watch.now += SHUT_SECONDS
     assert gate.overload() is None
+
+
+def test_a_door_that_is_shut_is_not_looked_at_again_for_a_moment(watch: Watch) -> None:
+    lease = Lease(estimated_wait=1.0)
+    gate = a_gate(lease, watch)
+    before = shed("queue")
+    first = gate.overload()
+    lease.estimated_wait = 0.0
+    assert gate.overload() is first
+    watch.now += SHUT_SECONDS
+    assert gate.overload() is None
+    assert shed("queue") == before + 2
 
 
 def test_the_time_that_a_request_waits_unread_counts(watch: Watch) -> None:

@@ -132,14 +132,14 @@ async def test_refusals_are_the_same_and_so_are_their_lines_and_counts(
         await db.execute("truncate quarantine")
         lines.clear()
         counter = metrics.requests_refused.labels(code=said)
-        before = counter._value.get()
+        before = counter.value
         started = serve(server={"express": express}, sales=SALES)
         async with started as api, calling(api) as raw:
             await raw.send(sent)
             answer = await raw.response()
         assert status(answer) == code
         assert f'"{said}"'.encode() in answer
-        counted = counter._value.get() - before
+        counted = counter.value - before
         kept = await db.fetchval("select count(*) from quarantine")
         seen = [{name: one for name, one in line.items() if name != "trace_id"} for line in lines]
         assert SECRET not in str(seen)
@@ -185,7 +185,7 @@ async def test_a_sale_that_would_wait_too_long_is_told_when_to_come_back(
     serve: Serve, lines: list[EventDict], wait: float, reason: str, *, express: bool
 ) -> None:
     shed = metrics.shed.labels("p2", reason)
-    before = shed._value.get()
+    before = shed.value
     started = serve(server={"express": express}, sales=SALES, sequencer=Lease(estimated_wait=wait))
     async with started as api, calling(api) as raw:
         await raw.send(sale())
@@ -198,7 +198,7 @@ async def test_a_sale_that_would_wait_too_long_is_told_when_to_come_back(
     after = re.search(rb"\r\nRetry-After: ([0-9]+)\r\n", answer)
     assert after is not None
     assert 1 <= int(after[1]) <= 60
-    assert shed._value.get() == before + 1
+    assert shed.value == before + 1
     assert [(line["code"], line["route"]) for line in lines] == [("overloaded", "/internal/sales")]
 
 
@@ -233,6 +233,34 @@ async def test_a_refused_caller_is_not_taken_for_one_who_still_sends(
         assert status(await raw.response()) == 404
         assert [guard.state for guard in api.listener._guards] == [State.IDLE]
         assert by_framework(api) is not express
+
+
+# A head that was read before
+
+
+async def test_a_head_that_is_known_says_nothing_of_another_body(
+    serve: Serve, db: Connection
+) -> None:
+    first, second, third = (
+        confirmation(json.dumps(paid(TransID=f"TGE7Q2M4Z{n}")).encode()) for n in range(3)
+    )
+    async with serve() as api:
+        async with calling(api) as raw:
+            await raw.send(first)
+            assert status(await raw.response()) == 200
+            await raw.send(second)
+            assert status(await raw.response()) == 200
+            assert not by_framework(api)
+            await raw.send(third[:-20])  # the head is known; the body is not all there
+            guard = await _only_guard(api)
+            while guard._inner is None:
+                await asyncio.sleep(0)
+            await raw.send(third[-20:])
+            assert status(await raw.response()) == 200
+        async with calling(api) as raw:
+            await raw.send(first + second)
+            assert [status(await raw.response()) for _ in range(2)] == [200, 200]
+    assert await db.fetchval("select count(*) from payment") == 3
 
 
 # What shares a connection

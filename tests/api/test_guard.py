@@ -13,7 +13,7 @@ from tests.api.conftest import SECRET, paid
 from tests.api.express_fuzz import Wire
 from vending.api import problems
 from vending.api.calls import Call, Reply
-from vending.api.express import Asked, Way, written
+from vending.api.express import HEADS_MAX, Asked, Reading, Way, written
 from vending.api.guard import Guard, State
 from vending.api.sources import PathUnknown
 from vending.errors import VendingError
@@ -328,6 +328,30 @@ async def test_a_guard_that_is_ended_before_it_has_a_socket_does_nothing() -> No
     guard = Guard(Framework, way=None, left=lambda _guard: None)
     guard.end(farewell=b"bye")
     assert guard.transport is None
+
+
+# A head that was read before
+
+
+def asked_of(read: Asked | Reading) -> Asked:
+    assert isinstance(read, Asked)
+    return read
+
+
+def test_a_known_head_is_the_callers_who_sends_it_now() -> None:
+    way = _way(Clerk())
+    calls = [asked_of(way.read(said(b"first"), peer)).call for peer in ("10.0.0.1", "10.0.0.2")]
+    assert [call.peer for call in calls] == ["10.0.0.1", "10.0.0.2"]
+    assert asked_of(way.read(said(b"other"), "10.0.0.1")).body == b"other"
+    assert way.read(said(b"other") + b"!", "10.0.0.1") is Reading.DOUBT
+    assert way.read(said(b"other")[:-1], "10.0.0.1") is Reading.DOUBT
+
+
+def test_no_more_heads_are_remembered_than_there_is_room_for() -> None:
+    way = _way(Clerk())
+    for number in range(HEADS_MAX + 10):
+        asked_of(way.read(said(b"a").replace(b"Host: x", b"Host: %d" % number), "10.0.0.1"))
+    assert len(way._heads) == 10
 
 
 # Secrets

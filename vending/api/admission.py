@@ -22,7 +22,6 @@ from typing import Final
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
-from prometheus_client import Counter
 
 from vending import metrics
 from vending.api.calls import Reply
@@ -30,6 +29,7 @@ from vending.api.doors import SequencerView
 from vending.api.guard import Guard
 from vending.api.shares import Shares
 from vending.errors import Rejected, Unavailable
+from vending.tallies import Count
 
 SALE_WAIT_SECONDS: Final = 0.25
 """A sale that would wait longer is refused: it would be late, and make all behind it late."""
@@ -47,6 +47,9 @@ LAG_EVERY_SECONDS: Final = 0.1
 RETRY_AFTER_SECONDS_MAX: Final = 60
 TOLD_ALIKE_SECONDS: Final = 0.05
 """Callers refused within this time hear the same, Retry-After and trace_id among it."""
+
+SHUT_SECONDS: Final = 0.002
+"""So long the door stays shut unseen: in a flood, looking costs more than a late opening."""
 
 RETRY_AFTER_SPREAD: Final = 3
 """Refused callers are asked back over so many different seconds, not all in the same one."""
@@ -122,6 +125,7 @@ class Admission:
         self._look_up_seconds = 0.0
         self._told: Overloaded | None = None
         self._told_until = -math.inf
+        self._shut_until = -math.inf
         self.lag = 0.0
         """How late the event loop last was, in seconds."""
 
@@ -131,7 +135,13 @@ class Admission:
         Looks at nothing of the request, and says the same for a while: a refusal must cost next to
         nothing, because there is most of them when there is least time.
         """
-        wait = self._sequencer.estimated_wait + self.lag  # it has waited unread as well
+        if self._told is not None and self._seconds() < self._shut_until:
+            _shed(RequestClass.INTERACTIVE, self._told.facts["why"]).inc()
+            return self._told
+        return self._overload(self._sequencer.estimated_wait)
+
+    def _overload(self, wait: float) -> "Overloaded | None":
+        wait += self.lag  # it has waited unread as well
         if wait <= SALE_WAIT_SECONDS:
             return None
         reason = "not_vending" if math.isinf(wait) else "queue"
@@ -140,14 +150,15 @@ class Admission:
         if told is None or told.facts["why"] != reason or now >= self._told_until:
             self._told = told = Overloaded(why=reason, retry_after_seconds=self._after(wait))
             self._told_until = now + TOLD_ALIKE_SECONDS
+        self._shut_until = now + SHUT_SECONDS
         return told
 
     def sale(self, caller: str) -> None:
         """Let a sale in, or raise Overloaded or ShareExceeded. Reads nothing of the request."""
-        refusal = self.overload()
+        wait = self._sequencer.estimated_wait
+        refusal = self._overload(wait)
         if refusal is not None:
             raise refusal.with_traceback(None)
-        wait = self._sequencer.estimated_wait
         lent = wait < LENT_BELOW_SECONDS
         per_second = self._sequencer.per_second
         if not self._shares.take(caller, per_second=per_second, now=self._seconds(), lent=lent):
@@ -204,7 +215,7 @@ class Admission:
 
 
 @functools.cache
-def _shed(shed: RequestClass, reason: str) -> Counter:
+def _shed(shed: RequestClass, reason: str) -> Count:
     return metrics.shed.labels(shed.value, reason)
 
 

@@ -19,6 +19,7 @@ from aiohttp.helpers import rfc822_formatted_time
 from aiohttp.http import SERVER_SOFTWARE
 
 from vending.api.calls import Call, Express, Reply
+from vending.values import replace
 
 HEAD_BYTES_MAX: Final = 4_096
 """Half of what aiohttp takes; requests to these addresses have heads of 200 to 600 bytes."""
@@ -41,6 +42,9 @@ _UNUSUAL: Final = frozenset({
 })  # fmt: skip
 """Headers that ask something of whoever reads the request."""
 
+HEADS_MAX: Final = 1_024
+"""Heads remembered at once, 4 MB at most; a till's requests differ in their bodies only."""
+
 _FIXED: Final = {
     status: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
 }
@@ -57,6 +61,17 @@ class Asked(NamedTuple):
         return f"Asked({self.express.shown}, {self.call!r}, {len(self.body)} bytes)"
 
 
+class _Head(NamedTuple):
+    """What a plain head to a busy address says: the same bytes always say the same."""
+
+    express: Express
+    call: Call
+    body_bytes: int
+
+    def __repr__(self) -> str:
+        return f"_Head({self.express.shown}, {self.call!r}, {self.body_bytes} bytes)"
+
+
 class Reading(Enum):
     """What a piece of data is, when it is not for an express."""
 
@@ -65,6 +80,9 @@ class Reading(Enum):
 
     DOUBT = auto()
     """Anything else. Only a reader that keeps all of it can say where the next request begins."""
+
+
+_NOTHING_TOLD: Final = (Reply(status=0, body=b""), "", b"")
 
 
 class Way:
@@ -84,31 +102,57 @@ class Way:
         self._body_bytes_max = body_bytes_max
         self._told = told
         self._reader = _Reader()
+        self._heads: dict[bytes, _Head] = {}
+        self._told_last = _NOTHING_TOLD
 
     def read(self, data: bytes, peer: str | None) -> Asked | Reading:
         """Say what the data is that a connection has brought after its last request."""
-        end = data.find(_END, 0, HEAD_BYTES_MAX)
-        if end < 0 or _HEAD.fullmatch(data, 0, end + len(_END)) is None:
+        end = data.find(_END, 0, HEAD_BYTES_MAX) + len(_END)
+        if end < len(_END):
+            return Reading.DOUBT
+        head = data[:end]
+        known = self._heads.get(head)
+        if known is None:
+            return self._read_anew(data, head, peer)
+        express, call, body_bytes = known
+        if len(data) != end + body_bytes:
+            return Reading.DOUBT
+        return Asked(express, call if call.peer == peer else replace(call, peer=peer), data[end:])
+
+    def _read_anew(self, data: bytes, head: bytes, peer: str | None) -> Asked | Reading:
+        """Read a request whose head was not seen before, and remember what it says."""
+        if _HEAD.fullmatch(head) is None:
             return Reading.DOUBT
         reader = self._reader
-        if not reader.read(data, body_bytes=len(data) - end - len(_END)):
+        if not reader.read(data, body_bytes=len(data) - len(head)):
             return Reading.DOUBT
         if reader.posted and len(reader.body) <= self._body_bytes_max:
             for express in self._expresses:
                 if found := express.path.fullmatch(reader.url):
-                    return Asked(express, reader.call(peer, found), reader.body)
+                    call = reader.call(peer, found)
+                    if len(self._heads) >= HEADS_MAX:
+                        self._heads.clear()
+                    self._heads[head] = _Head(express, call, len(reader.body))
+                    return Asked(express, call, reader.body)
         return Reading.WHOLE
 
-    def refusal(self, asked: Asked) -> Reply | None:
-        """Return the reply to a caller who is not let in now; None for one who is."""
+    def refusal(self, asked: Asked) -> bytes | None:
+        """Return what a caller hears who is not let in now; None for one who is."""
         closed = asked.express.closed()
         if closed is not None:
-            return self._told(closed, asked.express.shown)
+            return self._written_again(self._told(closed, asked.express.shown))
         try:
             asked.express.admit(asked.call)
         except Exception as refused:  # noqa: BLE001 -- `told` has a reply to everything
-            return self._told(refused, asked.express.shown)
+            return written(self._told(refused, asked.express.shown))
         return None
+
+    def _written_again(self, reply: Reply) -> bytes:
+        """Return a reply as bytes, the same ones while it is the same reply in the same second."""
+        date = rfc822_formatted_time()
+        if self._told_last[:2] != (reply, date):
+            self._told_last = reply, date, written(reply)
+        return self._told_last[2]
 
     async def answer(self, asked: Asked) -> Reply:
         """Return the reply to an admitted request, whatever becomes of it."""

@@ -96,7 +96,7 @@ class Guard(asyncio.Protocol):
     def _made(self, task: "asyncio.Task[Reply]") -> None:
         self.answering = None
         if not task.cancelled():
-            self._reply(task.result())
+            self._reply(written(task.result()))
         if (task.cancelled() or self._retired) and self.transport is not None:
             self.transport.close()
         self._go_on()
@@ -108,10 +108,10 @@ class Guard(asyncio.Protocol):
             self.transport.resume_reading()
             self.data_received(early)
 
-    def _reply(self, reply: Reply) -> None:
+    def _reply(self, reply: bytes) -> None:
         self.state, self.since = State.IDLE, self._loop.time()
         if self.transport is not None and not self.transport.is_closing():
-            self.transport.write(written(reply))
+            self.transport.write(reply)
 
     def _pass_on(self, data: bytes) -> None:
         """Note a request's first bytes, and give them to aiohttp."""
