@@ -12,9 +12,11 @@ from msgspec import Meta
 from prometheus_client import Counter, Gauge, Histogram
 
 from tests import vendor_api_page
-from vending import config, metrics
+from vending import config, metrics, tallies
 from vending.__main__ import app
 from vending.api.v1 import description
+
+Declared = Counter | Gauge | Histogram | tallies.Counter | tallies.Histogram
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
 
@@ -61,16 +63,26 @@ def settings_page() -> str:
 def metrics_page() -> str:
     """Return docs/reference/metrics.md."""
     rows = [_METRICS_HEAD, "\n| metric | kind | labels | meaning |\n|---|---|---|---|\n"]
-    for metric in vars(metrics).values():
-        if isinstance(metric, Counter | Gauge | Histogram):
-            (family,) = metric.describe()
-            suffix = "_total" if isinstance(metric, Counter) else ""
-            labels = ", ".join(metric._labelnames) or "none"
-            kind = type(metric).__name__.lower()
-            rows.append(
-                f"| `{family.name}{suffix}` | {kind} | {labels} | {family.documentation} |\n"
-            )
+    for metric in declared():
+        (family,) = metric.describe()
+        suffix = "_total" if family.type == "counter" else ""
+        labels = ", ".join(label_names(metric)) or "none"
+        rows.append(
+            f"| `{family.name}{suffix}` | {family.type} | {labels} | {family.documentation} |\n"
+        )
     return "".join(rows)
+
+
+def declared() -> list[Declared]:
+    """Return every metric of the server."""
+    return [metric for metric in vars(metrics).values() if isinstance(metric, Declared)]
+
+
+def label_names(metric: Declared) -> tuple[str, ...]:
+    """Return the names of a metric's labels."""
+    if isinstance(metric, tallies.Counter | tallies.Histogram):
+        return metric.labelnames
+    return tuple(metric._labelnames)
 
 
 def commands_page() -> str:

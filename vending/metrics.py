@@ -1,35 +1,38 @@
 """Every counter, gauge and histogram of the server, declared on one page.
 
 Label values come from closed lists in the code, never from a request. docs/reference/metrics.md
-describes each one and a test holds it to this module.
+describes each one and a test holds it to this module. Those of `tallies` change with every sale or
+message, and on the event loop's thread only.
 """
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge
+
+from vending import tallies
 
 _LATENCY_BUCKETS = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0
 )  # fmt: skip
 _BATCH_BUCKETS = (1, 2, 5, 10, 25, 50, 100, 200, 500)
 
-callbacks = Counter(
+callbacks = tallies.Counter(
     "stima_callbacks", "Operator callbacks answered.", ("operator", "call", "answer")
 )
-callback_seconds = Histogram(
+callback_seconds = tallies.Histogram(
     "stima_callback_seconds",
     "From a callback's arrival to our answer.",
     ("operator", "call"),
     buckets=_LATENCY_BUCKETS,
 )
-vendor_seconds = Histogram(
+vendor_seconds = tallies.Histogram(
     "stima_vendor_request_seconds",
     "From a vendor's head to our answer, refusals included.",
     ("operation",),
     buckets=_LATENCY_BUCKETS,
 )
-requests_refused = Counter(
+requests_refused = tallies.Counter(
     "stima_requests_refused", "Requests answered with a problem, by its code.", ("code",)
 )
-payments_stored = Counter(
+payments_stored = tallies.Counter(
     "stima_payments_stored", "Payments in the inbox, by what the store found.", ("operator", "how")
 )
 intake_spooling = Gauge(
@@ -60,13 +63,13 @@ spool_oldest_seconds = Gauge(
 quarantined = Counter(
     "stima_quarantined", "Things put aside for a person; alarm when it moves.", ("reason",)
 )
-outcomes = Counter("stima_outcomes", "Payments decided, by outcome.", ("kind", "reason"))
-vend_seconds = Histogram(
+outcomes = tallies.Counter("stima_outcomes", "Payments decided, by outcome.", ("kind", "reason"))
+vend_seconds = tallies.Histogram(
     "stima_vend_seconds",
     "From a payment's arrival to its committed outcome.",
     buckets=_LATENCY_BUCKETS,
 )
-batch_payments = Histogram(
+batch_payments = tallies.Histogram(
     "stima_batch_payments", "Payments in one vend commit.", buckets=_BATCH_BUCKETS
 )
 batch_failures = Counter(
@@ -87,14 +90,14 @@ oldest_waiting_seconds = Gauge(
     "stima_oldest_waiting_seconds", "Age of the oldest paid and undecided payment."
 )
 sequencer_owner = Gauge("stima_sequencer_owner", "1 while this server owns the vend lease.")
-messages = Counter("stima_messages", "Messages handled by the relay.", ("kind", "result"))
+messages = tallies.Counter("stima_messages", "Messages handled by the relay.", ("kind", "result"))
 messages_waiting = Gauge("stima_messages_waiting", "Messages not yet handed to the carrier.")
-webhook_attempts = Counter(
+webhook_attempts = tallies.Counter(
     "stima_webhook_attempts",
     "Calls of vendors' endpoints, by what came of them.",
     ("type", "result"),
 )
-webhook_seconds = Histogram(
+webhook_seconds = tallies.Histogram(
     "stima_webhook_seconds", "How long endpoints took to answer.", buckets=_LATENCY_BUCKETS
 )
 webhooks_given_up = Counter(
@@ -108,9 +111,11 @@ webhook_endpoints_disabled = Counter(
     "Endpoints disabled by the server; tell their vendor.",
     ("reason",),
 )
-ussd_screens = Counter("stima_ussd_screens", "USSD screens answered.", ("screen",))
-delivery_reports = Counter("stima_delivery_reports", "Delivery reports received.", ("status",))
-shed = Counter(
+ussd_screens = tallies.Counter("stima_ussd_screens", "USSD screens answered.", ("screen",))
+delivery_reports = tallies.Counter(
+    "stima_delivery_reports", "Delivery reports received.", ("status",)
+)
+shed = tallies.Counter(
     "stima_shed", "Requests refused because there was too much to do.", ("class", "reason")
 )
 loop_lag_seconds = Gauge("stima_loop_lag_seconds", "How late the event loop last was.")

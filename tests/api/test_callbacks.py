@@ -389,12 +389,12 @@ async def test_a_validation_does_not_wait_for_a_frozen_database(
     serve: Serve, frozen_dsn: str, policy: str, code: str
 ) -> None:
     blind = metrics.callbacks.labels("mpesa", "check", f"blind_{policy}")
-    before = blind._value.get()
+    before = blind.value
     changed = {"when_blind": policy, "validation_milliseconds": 20}
     async with serve(readers_dsn=frozen_dsn, mpesa=changed) as api:
         replies = await asyncio.gather(*(api.post("check", paid()) for _ in range(10)))
     assert [result_code(reply) for reply in replies] == [code] * 10
-    assert blind._value.get() == before + 10
+    assert blind.value == before + 10
 
 
 async def test_a_validation_does_not_wait_for_a_look_up_that_hangs(

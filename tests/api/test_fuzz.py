@@ -76,14 +76,14 @@ async def test_a_confirmation_is_stored_or_put_aside_and_never_lost(
 ) -> None:
     await db.execute("truncate payment, quarantine")
     refused = metrics.requests_refused.labels(code="notice_malformed")
-    before = refused._value.get()
+    before = refused.value
     with capture_logs() as lines:
         reply = await api.post("confirm", sent)
     assert reply.status in {200, 400}
     if reply.status == 400:
         assert reply.json["code"] == "notice_malformed"
         assert reply.json["money_state"] == "held"
-        assert refused._value.get() == before + 1
+        assert refused.value == before + 1
     assert len(lines) <= 1
     assert await kept(db, sent)
 

@@ -78,13 +78,13 @@ async def test_every_family_of_errors_has_its_answer(
 
 
 async def test_an_unforeseen_exception_shows_nobody_its_insides(lines: list[EventDict]) -> None:
-    before = metrics.requests_refused.labels(code="internal")._value.get()
+    before = metrics.requests_refused.labels(code="internal").value
     status, told, _ = await answered(RuntimeError("the key is 0abc"))
     assert (status, told["code"], told["detail"]) == (500, "internal", "")
     assert "0abc" not in str(told)
     assert len(lines) == 1
     assert lines[0]["exc_info"]
-    assert metrics.requests_refused.labels(code="internal")._value.get() == before + 1
+    assert metrics.requests_refused.labels(code="internal").value == before + 1
 
 
 @pytest.mark.parametrize(

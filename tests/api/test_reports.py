@@ -54,8 +54,7 @@ async def first(db: Connection) -> asyncpg.Record:
 
 
 def counted(status: str) -> float:
-    value: float = metrics.delivery_reports.labels(status)._value.get()
-    return value
+    return metrics.delivery_reports.labels(status).value
 
 
 async def test_a_delivery_is_written_down_once(

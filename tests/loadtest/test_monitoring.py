@@ -7,16 +7,15 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from prometheus_client import Counter, Gauge, Histogram
 
-from vending import metrics
+from tests.reference_pages import declared, label_names
 
 FOLDER = Path(__file__).parents[2] / "docs" / "operating" / "monitoring"
 RULES = FOLDER / "rules.yaml"
 DASHBOARD = FOLDER / "dashboard.json"
 TESTS = FOLDER / "rules-test.yaml"
 
-_SUFFIXES = {Counter: ("_total",), Gauge: ("",), Histogram: ("_bucket", "_count", "_sum")}
+_SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_count", "_sum")}
 
 promtool = pytest.mark.skipif(
     shutil.which("promtool") is None,
@@ -27,10 +26,10 @@ promtool = pytest.mark.skipif(
 def sold() -> set[str]:
     """Return every series name that the server shows."""
     return {
-        next(iter(metric.describe())).name + suffix
-        for metric in vars(metrics).values()
-        if isinstance(metric, Counter | Gauge | Histogram)
-        for suffix in _SUFFIXES[type(metric)]
+        family.name + suffix
+        for metric in declared()
+        for family in metric.describe()
+        for suffix in _SUFFIXES[family.type]
     }
 
 
@@ -55,12 +54,8 @@ def test_the_dashboard_leaves_no_part_of_the_way_out() -> None:
 
 
 def test_labels_that_are_selected_or_summed_by_exist() -> None:
-    labels = {
-        label
-        for metric in vars(metrics).values()
-        if isinstance(metric, Counter | Gauge | Histogram)
-        for label in metric._labelnames
-    } | {"le", "job", "instance"}
+    labels = {label for metric in declared() for label in label_names(metric)}
+    labels |= {"le", "job", "instance"}
     texts = [RULES.read_text(encoding="utf-8"), *expressions()]
     for text in texts:
         for group in re.findall(r"\bby \(([^)]*)\)", text):

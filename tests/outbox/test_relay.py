@@ -208,7 +208,7 @@ async def test_a_failed_try_waits_twice_as_long_each_time_and_then_is_given_up(
     gateway: AfricasTalkingGateway,
 ) -> None:  # fmt: skip
     fake.always = 407
-    before = metrics.messages.labels("receipt", "given_up")._value.get()
+    before = metrics.messages.labels("receipt", "given_up").value
     await stage(db, messages(clock, 1))
     waits = []
     with capture_logs() as logs:
@@ -226,7 +226,7 @@ async def test_a_failed_try_waits_twice_as_long_each_time_and_then_is_given_up(
     assert (row["state"], row["attempts"], row["last_failure"]) == ("given_up", 3, "407 Failed")
     assert len(fake.requests) == 3
     assert len({request["message"] for request in fake.requests}) == 1
-    assert metrics.messages.labels("receipt", "given_up")._value.get() == before + 1
+    assert metrics.messages.labels("receipt", "given_up").value == before + 1
     assert [entry["state"] for entry in logs if "undelivered" in entry["event"]] == ["given_up"]
 
 

@@ -14,7 +14,6 @@ from typing import Final
 
 import asyncpg
 from aiohttp import web
-from prometheus_client import Counter
 
 from vending import log, metrics
 from vending.api import admission, problems
@@ -33,6 +32,7 @@ from vending.operators.mpesa import ValidationCode, ValidationRequest
 from vending.payments.inbox import Conflicting, InboxUnavailable, Repeated, Stored
 from vending.payments.intake import Spooled, Taken
 from vending.payments.payment import NoticeMalformed
+from vending.tallies import Count
 
 CHECK_PATH: Final = "/op/saf/{secret}/{version:v[12]}/check"
 CONFIRM_PATH: Final = "/op/saf/{secret}/{version:v[12]}/confirm"
@@ -255,6 +255,6 @@ def _count(call: str, found: str) -> None:
 
 
 @functools.cache
-def _counter(call: str, found: str) -> Counter:
+def _counter(call: str, found: str) -> Count:
     """Return the counter of one answer: finding it anew costs as much as a look at the body."""
     return metrics.callbacks.labels(mpesa.OPERATOR, call, found)

@@ -18,7 +18,6 @@ import msgspec
 from aiohttp import ClientPayloadError, web
 from aiohttp.typedefs import Handler, Middleware
 from aiohttp.web_protocol import RequestPayloadError
-from prometheus_client import Counter
 
 from vending import log, metrics
 from vending.api import admission
@@ -31,6 +30,7 @@ from vending.payments.inbox import InboxUnavailable, NoticeUnstorable
 from vending.payments.payment import NoticeConflicts, NoticeMalformed
 from vending.postgres.pool import CommitUnknown, DatabaseUnavailable
 from vending.sequencer import SaleUnavailable
+from vending.tallies import Count
 
 CONTENT_TYPE: Final = "application/problem+json"
 
@@ -251,7 +251,7 @@ def middleware() -> Middleware:
 
 
 @functools.cache
-def _counter(code: str) -> Counter:
+def _counter(code: str) -> Count:
     """Return the counter of one code: finding it anew is a part of what a refusal costs."""
     return metrics.requests_refused.labels(code=code)
 
