@@ -454,6 +454,46 @@ def _sale(payment: Payment) -> Claim:
     return _claim(payment, stored=False)
 
 
+async def test_a_direct_sale_keeps_whatever_its_texts_hold(
+    counter: Counter, db: Connection
+) -> None:
+    meter = a_meter()
+    await counter.has(meter)
+    odd = a_payment(
+        account_reference=meter.meter_number, transaction_id='a\x1fb\x1e"\\', short_code="",
+        raw=bytes(range(256)),
+    )  # fmt: skip
+    plain = a_payment(account_reference=meter.meter_number)
+    sold = await counter.results([_sale(odd), _sale(plain)])
+    assert [type(one) for one in sold] == [Outcome, Outcome]
+    row = await db.fetchrow(
+        "select transaction_id, short_code, paid_at, received_at, raw from payment"
+        " where payment_id = $1",
+        odd.payment_id,
+    )
+    assert row is not None
+    kept = (row["transaction_id"], row["short_code"], row["raw"])
+    assert kept == (odd.notice.transaction_id, "", odd.notice.raw)
+    assert (row["paid_at"], row["received_at"]) == (odd.notice.paid_at, odd.received_at)
+    again = await counter.results([_sale(odd)])
+    assert again == sold[:1]
+
+
+async def test_a_separator_in_what_was_typed_makes_one_refund_due_and_harms_no_other(
+    counter: Counter,
+) -> None:
+    meter = a_meter()
+    await counter.has(meter)
+    outcomes = await counter.pay(
+        a_payment(account_reference="37\x1f009"),
+        a_payment(account_reference=meter.meter_number),
+        a_payment(account_reference="\x1e"),
+    )
+    assert [one.kind for one in outcomes] == [
+        OutcomeKind.REFUND_DUE, OutcomeKind.TOKEN_ISSUED, OutcomeKind.REFUND_DUE,
+    ]  # fmt: skip
+
+
 async def test_a_direct_sale_stores_payment_and_token_together(
     counter: Counter, db: Connection
 ) -> None:

@@ -77,10 +77,23 @@ async def test_the_look_up_by_phone_uses_its_index(db: Connection) -> None:
 
 async def test_the_vend_s_read_uses_both_indexes(db: Connection) -> None:
     await db.execute("set enable_seqscan = off")
-    plan = await db.fetch("explain " + directory.FIND_WITH_STATE.replace("$1", "'{1,2}'"))
+    await db.execute("set plan_cache_mode = force_generic_plan")
+    await db.execute(f"prepare vend_read (text) as {directory.FIND_WITH_STATE}")
+    plan = await db.fetch("explain execute vend_read ('{1,2}')")
     text = "".join(row[0] for row in plan)
     assert "meter_pkey" in text
     assert "meter_state_pkey" in text
+    assert "Seq Scan" not in text
+
+
+async def test_a_number_of_whatever_characters_is_merely_unknown(db: Connection) -> None:
+    meter = a_meter()
+    await directory.register(db, meter, now=NOW)
+    odd = ["", "\x1e", "\x1f", '"', "\\", "null", ","]
+    asked = [*odd, meter.meter_number]
+    assert await directory.find(db, asked) == {meter.meter_number: meter}
+    assert list(await directory.find_with_state(db, asked)) == [meter.meter_number]
+    assert await directory.debts(db, asked) == {}
 
 
 async def test_open_debts_come_first_to_be_paid_first(db: Connection) -> None:

@@ -1,6 +1,7 @@
 """The inbox on a real PostgreSQL: repeats, conflicts, and a database that goes away."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -13,9 +14,20 @@ from tests.builders import a_notice
 from tests.conftest import SettableClock
 from tests.database import Database
 from vending.numbering import Numbers
+from vending.operators import mpesa
 from vending.payments import inbox as inboxes
-from vending.payments.inbox import Conflicting, Found, Inbox, InboxUnavailable, Repeated, Stored
+from vending.payments import rows
+from vending.payments.inbox import (
+    Conflicting,
+    Found,
+    Inbox,
+    InboxUnavailable,
+    NoticeUnstorable,
+    Repeated,
+    Stored,
+)
 from vending.payments.payment import Payment, PaymentNotice
+from vending.postgres import pool
 from vending.postgres.pool import Connection
 from vending.postgres.writer import Writer
 from vending.values import replace
@@ -136,6 +148,95 @@ async def test_what_postgresql_cannot_store_fails_alone_and_is_kept(
     assert isinstance(results[5], InboxUnavailable)
     assert await db.fetchval("select payload from quarantine") == b"bad"
     assert await db.fetchval("select count(*) from payment") == 5
+
+
+TYPED = ("37\x1f009", "\x1e", "", '"', "\\", '","', "null", "{a,b}", " é\n")
+"""What customers may type that means something to whoever joins texts."""
+
+
+async def test_whatever_a_customer_types_is_stored_as_it_is_beside_the_others(
+    desk: Desk, db: Connection
+) -> None:
+    notices = [
+        a_notice(account_reference=typed, payer=typed, raw=typed.encode()) for typed in TYPED
+    ]
+    found = await desk.store_all([a_notice(), *notices, a_notice()])
+    assert all(isinstance(one, Stored) for one in found)
+    for notice in notices:
+        row = await db.fetchrow(
+            "select account_reference, payer, raw from payment where transaction_id = $1",
+            notice.transaction_id,
+        )
+        assert row is not None
+        assert tuple(row) == (notice.account_reference, notice.payer, notice.raw)
+    again = await desk.store_all(notices)
+    assert again == [Repeated(one.payment_id) for one in found[1:-1]]
+    assert await db.fetchval("select count(*) from quarantine") == 0
+
+
+async def test_an_operators_notice_with_a_separator_in_its_reference_is_stored_with_the_others(
+    desk: Desk, db: Connection
+) -> None:
+    bodies = [
+        {
+            "TransID": f"TKM{number:07d}",
+            "TransTime": "20261122105958",
+            "TransAmount": "500.00",
+            "BusinessShortCode": "888880",
+            "BillRefNumber": reference,
+            "MSISDN": "2547 ***** 126",
+        }
+        for number, reference in enumerate(["37009188428", "3700\x1f9188\x1e428", "37009188428"])
+    ]
+    notices = [mpesa.notice(json.dumps(body).encode()) for body in bodies]
+    found = await desk.store_all(notices)
+    assert all(isinstance(one, Stored) for one in found)
+    stored = await db.fetch("select account_reference, raw from payment order by transaction_id")
+    assert [tuple(row) for row in stored] == [
+        (body["BillRefNumber"], notice.raw) for body, notice in zip(bodies, notices, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("member", ["account_reference", "transaction_id", "payer"])
+async def test_a_text_that_postgresql_cannot_hold_fails_alone(
+    desk: Desk, db: Connection, member: str
+) -> None:
+    bad = replace(a_notice(raw=b"bad"), **{member: "nul\0inside"})
+    good = [a_notice() for _ in range(5)]
+    results = await asyncio.gather(
+        *map(desk.store, [*good[:2], bad, *good[2:]]), return_exceptions=True
+    )
+    assert [type(one) for one in results] == [Stored, Stored, NoticeUnstorable, *[Stored] * 3]
+    assert await db.fetchval("select payload from quarantine") == b"bad"
+
+
+async def test_a_sum_beyond_what_postgresql_counts_fails_alone(desk: Desk, db: Connection) -> None:
+    bad = a_notice(amount_minor=2**63, raw=b"bad")
+    results = await asyncio.gather(*map(desk.store, [a_notice(), bad]), return_exceptions=True)
+    assert [type(one) for one in results] == [Stored, NoticeUnstorable]
+    assert await db.fetchval("select payload from quarantine") == b"bad"
+
+
+@pytest.mark.parametrize("paid_at", [NOW, datetime(2026, 11, 22, 7, 59, 58, 999_999, tzinfo=UTC)])
+async def test_the_times_of_a_payment_are_kept_to_the_microsecond(
+    desk: Desk, db: Connection, paid_at: datetime
+) -> None:
+    raw = bytes(range(256))
+    await desk.store(a_notice(paid_at=paid_at, raw=raw))
+    row = await db.fetchrow("select paid_at, received_at, raw from payment")
+    assert row is not None
+    assert tuple(row) == (paid_at, NOW, raw)
+
+
+async def test_known_payments_are_looked_up_by_their_index(database: Database) -> None:
+    db = await pool.connect(database.owner_dsn, look_ups=True)
+    await db.execute("set plan_cache_mode = force_generic_plan")
+    await db.execute(f"prepare known (text, text) as {rows.READ_KNOWN}")
+    plan = await db.fetch("explain execute known ('{}', '{}')")
+    await db.close()
+    text = "\n".join(row[0] for row in plan)
+    assert "Index Scan using payment_operator_transaction_id_key" in text
+    assert "Seq Scan" not in text
 
 
 async def test_quarantined_bytes_are_kept_once(desk: Desk, db: Connection) -> None:

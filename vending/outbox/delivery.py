@@ -12,6 +12,17 @@ from enum import StrEnum
 
 from vending.outbox.message import Answer, Message, SendResult, bucket_of
 from vending.outbox.pacing import Pace, wait_after
+from vending.postgres.columns import (
+    any_text_array,
+    any_texts,
+    instant,
+    instant_array,
+    instants,
+    number_array,
+    numbers,
+    text_array,
+    texts,
+)
 from vending.postgres.pool import Session
 
 _FAILURE_LETTERS_MAX = 200
@@ -68,19 +79,22 @@ returning message.message_id, message.payment_id, message.kind, message.recipien
           message.created_at, message.attempts
 """
 
-MARK = """
+MARK = f"""
 update message
-   set state = told.state, attempts = told.attempts, next_attempt_at = told.next_attempt_at,
-       sent_at = told.sent_at, settled_at = told.settled_at,
+   set state = told.state, attempts = told.attempts,
+       next_attempt_at = {instant("told.next_attempt")}, sent_at = {instant("told.sent")},
+       settled_at = {instant("told.settled")},
        gateway_id = told.gateway_id, last_failure = told.last_failure
-  from unnest($1::smallint[], $2::bigint[], $3::smallint[], $4::text[], $5::smallint[],
-              $6::timestamptz[], $7::timestamptz[], $8::timestamptz[], $9::text[], $10::text[])
-       as told (bucket, message_id, attempt, state, attempts, next_attempt_at, sent_at, settled_at,
+  from unnest({number_array(1, "smallint")}, {number_array(2, "bigint")},
+              {number_array(3, "smallint")}, {text_array(4)}, {number_array(5, "smallint")},
+              {instant_array(6)}, {instant_array(7)}, {instant_array(8)}, {any_text_array(9)},
+              {any_text_array(10)})
+       as told (bucket, message_id, attempt, state, attempts, next_attempt, sent, settled,
                 gateway_id, last_failure)
  where message.bucket = told.bucket and message.message_id = told.message_id
    and message.state = 'waiting'
    and (told.state = 'sent' or message.attempts = told.attempt)
-"""
+"""  # noqa: S608 -- only parameter numbers and type names are put into the text
 
 COUNT_WAITING = """
 select count(*) from message where bucket = any($1::smallint[]) and state = 'waiting'
@@ -152,16 +166,16 @@ async def mark(db: Session, settlements: Iterable[Settlement]) -> None:
     told = list(settlements)
     await db.fetch(
         MARK,
-        [bucket_of(one.claimed.message.message_id) for one in told],
-        [one.claimed.message.message_id for one in told],
-        [one.claimed.attempt for one in told],
-        [one.state.value for one in told],
-        [one.attempts for one in told],
-        [one.next_attempt_at for one in told],
-        [one.sent_at for one in told],
-        [one.settled_at for one in told],
-        [one.gateway_id for one in told],
-        [one.failure for one in told],
+        numbers([bucket_of(one.claimed.message.message_id) for one in told]),
+        numbers([one.claimed.message.message_id for one in told]),
+        numbers([one.claimed.attempt for one in told]),
+        texts([one.state.value for one in told]),
+        numbers([one.attempts for one in told]),
+        instants([one.next_attempt_at for one in told]),
+        instants([one.sent_at for one in told]),
+        instants([one.settled_at for one in told]),
+        any_texts([one.gateway_id for one in told]),
+        any_texts([one.failure for one in told]),
     )
 
 

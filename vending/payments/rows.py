@@ -5,6 +5,15 @@ from collections.abc import Collection, Sequence
 from asyncpg import Record
 
 from vending.payments.payment import PayerKind, Payment, PaymentNotice
+from vending.postgres.columns import (
+    any_text_array,
+    any_texts,
+    instant,
+    instant_array,
+    instants,
+    number_array,
+    numbers,
+)
 from vending.postgres.pool import Session
 
 PARAMETERS = 12
@@ -14,10 +23,10 @@ Key = tuple[str, str]
 """An operator and its own transaction id: what makes a payment that payment."""
 
 # One look-up for each: the limit keeps the planner from turning the loop inside out.
-READ_KNOWN = """
+READ_KNOWN = f"""
 select found.payment_id, found.operator, found.transaction_id, found.short_code,
        found.account_reference, found.amount_minor, found.paid_at
-  from unnest($1::text[], $2::text[]) as asked (operator, transaction_id)
+  from unnest({any_text_array(1)}, {any_text_array(2)}) as asked (operator, transaction_id)
  cross join lateral (
         select payment_id, operator, transaction_id, short_code, account_reference, amount_minor,
                paid_at
@@ -26,7 +35,7 @@ select found.payment_id, found.operator, found.transaction_id, found.short_code,
            and payment.transaction_id = asked.transaction_id
          limit 1
        ) as found
-"""
+"""  # noqa: S608 -- only parameter numbers are put into the text
 
 
 def key_of(notice: PaymentNotice) -> Key:
@@ -34,21 +43,22 @@ def key_of(notice: PaymentNotice) -> Key:
     return notice.operator, notice.transaction_id
 
 
-def columns(payments: Sequence[Payment]) -> tuple[list[object], ...]:
-    """Return payments as the parameters of `insert_payments`, one list a column."""
+def columns(payments: Sequence[Payment]) -> tuple[object, ...]:
+    """Return payments as the parameters of `insert_payments`, one a column."""
     notices = [payment.notice for payment in payments]
     return (
-        [payment.payment_id for payment in payments],
-        [notice.operator for notice in notices],
-        [notice.transaction_id for notice in notices],
-        [notice.short_code for notice in notices],
-        [payment.product for payment in payments],
-        [notice.account_reference for notice in notices],
-        [notice.amount_minor for notice in notices],
-        [notice.paid_at for notice in notices],
-        [payment.received_at for payment in payments],
-        [notice.payer for notice in notices],
-        [str(notice.payer_kind) for notice in notices],
+        numbers([payment.payment_id for payment in payments]),
+        any_texts([notice.operator for notice in notices]),
+        any_texts([notice.transaction_id for notice in notices]),
+        any_texts([notice.short_code for notice in notices]),
+        any_texts([payment.product for payment in payments]),
+        any_texts([notice.account_reference for notice in notices]),
+        numbers([notice.amount_minor for notice in notices]),
+        instants([notice.paid_at for notice in notices]),
+        instants([payment.received_at for payment in payments]),
+        any_texts([notice.payer for notice in notices]),
+        any_texts([notice.payer_kind.value for notice in notices]),
+        # Bytes are dearer taken apart from one text, and may be anything at all.
         [notice.raw for notice in notices],
     )
 
@@ -58,13 +68,26 @@ def insert_payments(first: int) -> str:
 
     The unique (operator, transaction_id) is what makes a repeat a repeat.
     """
-    kinds = ("bigint", "text", "text", "text", "text", "text", "bigint", "timestamptz",
-             "timestamptz", "text", "text", "bytea")  # fmt: skip
-    arrays = ", ".join(f"${first + step}::{kind}[]" for step, kind in enumerate(kinds))
+    arrays = ", ".join(
+        (
+            number_array(first, "bigint"),
+            *(any_text_array(number) for number in range(first + 1, first + 6)),
+            number_array(first + 6, "bigint"),
+            instant_array(first + 7),
+            instant_array(first + 8),
+            any_text_array(first + 9),
+            any_text_array(first + 10),
+            f"${first + 11}::bytea[]",
+        )
+    )
     return f"""
 insert into payment (payment_id, operator, transaction_id, short_code, product,
                      account_reference, amount_minor, paid_at, received_at, payer, payer_kind, raw)
-select * from unnest({arrays})
+select payment_id, operator, transaction_id, short_code, product, account_reference, amount_minor,
+       {instant("paid")}, {instant("received")}, payer, payer_kind, raw
+  from unnest({arrays})
+       as told (payment_id, operator, transaction_id, short_code, product, account_reference,
+                amount_minor, paid, received, payer, payer_kind, raw)
 """  # noqa: S608 -- only parameter numbers and type names are put into the text
 
 
@@ -73,7 +96,7 @@ async def known(db: Session, keys: Collection[Key]) -> dict[Key, tuple[int, Paym
     if not keys:
         return {}
     operators, transactions = zip(*keys, strict=True)
-    rows = await db.fetch(READ_KNOWN, operators, transactions)
+    rows = await db.fetch(READ_KNOWN, any_texts(operators), any_texts(transactions))
     return {
         (row["operator"], row["transaction_id"]): (row["payment_id"], _facts(row)) for row in rows
     }

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from datetime import datetime
 
 from vending.errors import Refused
-from vending.postgres.columns import text_array, texts
+from vending.postgres.columns import any_text_array, any_texts, text_array, texts
 from vending.postgres.pool import Session
 
 PARAMETERS = 3
@@ -18,13 +18,13 @@ PARAMETERS = 3
 Key = tuple[str, str]
 """An operator and its reference."""
 
-READ = """
+READ = f"""
 select operator, reference
   from sale_barred
  where (operator, reference) in (select asked.operator, asked.reference
-                                   from unnest($1::text[], $2::text[])
+                                   from unnest({any_text_array(1)}, {any_text_array(2)})
                                         as asked (operator, reference))
-"""
+"""  # noqa: S608 -- only parameter numbers are put into the text
 
 
 class ReferenceBarred(Refused):
@@ -41,7 +41,7 @@ async def read(db: Session, keys: Collection[Key]) -> set[Key]:
     if not keys:
         return set()
     operators, references = zip(*keys, strict=True)
-    rows = await db.fetch(READ, operators, references)
+    rows = await db.fetch(READ, any_texts(operators), any_texts(references))
     return {(row["operator"], row["reference"]) for row in rows}
 
 
