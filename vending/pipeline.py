@@ -261,24 +261,27 @@ class Pipeline:
         now = self._clock()
         decided = []
         waits: list[float] = []
+        live: list[float] = []
+        drained = 0
         counts: Counter[tuple[str, str]] = Counter()
         for claim, result in zip(claims, results, strict=True):
             self._lanes.settled(claim)
             self._answers.give(claim, result)
+            drained += claim.doubtful
             if isinstance(result, VendingError):
                 counts["nothing_sold", result.code] += 1
                 continue
             decided.append(result)
             if result.decided_at == decided_at:  # not one that had been decided before
-                counts[result.kind.value, result.reason or ""] += 1
+                counts[result.kind, result.reason or ""] += 1
                 waited = max(0.0, (now - claim.payment.received_at).total_seconds())
-                metrics.vend_seconds.observe(waited)
+                waits.append(waited)
                 if not claim.doubtful:
-                    waits.append(waited)
+                    live.append(waited)
+        metrics.vend_seconds.observe_all(waits)
         for labels, count in counts.items():
             metrics.outcomes.labels(*labels).inc(count)
-        drained = sum(claim.doubtful for claim in claims)
-        self._lanes.drain.note(waits, drained=drained, at=monotonic())
+        self._lanes.drain.note(live, drained=drained, at=monotonic())
         self._lanes.publish()
         self._on_committed(decided)
 
