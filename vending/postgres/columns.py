@@ -88,6 +88,12 @@ def any_text_array(parameter: int) -> str:
     return f"${parameter}::text::text[]"
 
 
+def one_of_texts(parameter: int) -> str:
+    """Return the SQL to put behind `=`: one of the texts of a parameter made by `any_texts`."""
+    # A select of its own has them parsed once, even where a plan asks them of every row.
+    return f"any((select {any_text_array(parameter)})::text[])"
+
+
 def instant_array(parameter: int) -> str:
     """Return the SQL that takes a parameter made by `instants` apart, for `instant` to read."""
     return f"${parameter}::text::interval[]"
