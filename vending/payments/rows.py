@@ -46,6 +46,9 @@ def key_of(notice: PaymentNotice) -> Key:
 def columns(payments: Sequence[Payment]) -> tuple[object, ...]:
     """Return payments as the parameters of `insert_payments`, one a column."""
     notices = [payment.notice for payment in payments]
+    paid_at = [notice.paid_at for notice in notices]
+    received_at = [payment.received_at for payment in payments]
+    received = instants(received_at)
     return (
         numbers([payment.payment_id for payment in payments]),
         any_texts([notice.operator for notice in notices]),
@@ -54,11 +57,12 @@ def columns(payments: Sequence[Payment]) -> tuple[object, ...]:
         any_texts([payment.product for payment in payments]),
         any_texts([notice.account_reference for notice in notices]),
         numbers([notice.amount_minor for notice in notices]),
-        instants([notice.paid_at for notice in notices]),
-        instants([payment.received_at for payment in payments]),
+        # What is sold directly is paid as it arrives: the same text, made once.
+        received if paid_at == received_at else instants(paid_at),
+        received,
         any_texts([notice.payer for notice in notices]),
         any_texts([notice.payer_kind.value for notice in notices]),
-        # Bytes are dearer taken apart from one text, and may be anything at all.
+        # Bytes stay an array: sent as one text they cost three times as much.
         [notice.raw for notice in notices],
     )
 
