@@ -164,7 +164,7 @@ async def parameters(
 
     Accounts that do not exist yet are opened at once: an account without entries is no harm.
     """
-    await chart.open(db, {account for one in changes.entries for account, _ in one.postings})
+    await chart.open(db, chart.unmet(one.postings for one in changes.entries))
     statement, lined_up = _lined_up(changes, chart)
     if changes.keys:
         statement = _with_asked_keys(statement, at=_FENCE_PARAMETERS + 1 + len(lined_up))

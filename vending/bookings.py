@@ -1,5 +1,6 @@
 """What the ledger says of a claim: where the money came from, and what became of it."""
 
+import functools
 from collections.abc import Iterable
 from datetime import datetime
 
@@ -18,7 +19,7 @@ def of_sale(
     return entry.of_sale(
         claim.payment.payment_id,
         debit=entry.SUSPENSE if moved else source(claim),
-        lines=[(line.account, line.amount_minor) for line in bill.lines],
+        lines=bill.booked,
         beside=commission,
         sequence=1 if moved else 0,
         booked_at=now,
@@ -55,7 +56,12 @@ def of_suspense(claim: Claim, *, now: datetime) -> Entry:
 def source(claim: Claim) -> str:
     """Return the account a payment's money comes from: a vendor's float, or an operator's hands."""
     notice = claim.payment.notice
-    vendor_id = vendor_of(notice.operator)
+    return _account(notice.operator, notice.short_code)
+
+
+@functools.lru_cache(maxsize=4096)
+def _account(operator: str, short_code: str) -> str:
+    vendor_id = vendor_of(operator)
     if vendor_id is not None:
         return float_account(vendor_id)
-    return entry.collection(notice.operator, notice.short_code)
+    return entry.collection(operator, short_code)

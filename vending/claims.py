@@ -1,7 +1,7 @@
 """Claims: payments whose turn has come, how a known one is recognised, and one put aside."""
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -171,16 +171,35 @@ async def recognised(db: Session, claims: Sequence[Claim], *, in_flight: InFligh
     is one whose reference is barred. To bar a reference under which there is a sale is to ask what
     became of that one.
     """
-    keys = {rows.key_of(one.payment.notice) for one in claims if not one.stored}
-    if not keys:
+    direct = [one for one in claims if not one.stored]
+    if not direct:
         return Recognised(claims=list(claims))
+    keys = {rows.key_of(one.payment.notice) for one in direct}
     known = {**await rows.known(db, keys), **in_flight.sales}
     closed = {key for key in keys - known.keys() if vendor_of(key[0]) is not None}
     closed = await barred.read(db, closed) | (in_flight.barred & closed) if closed else set()
+    # Nearly every batch is of sales that were never heard of, and has nothing to tell apart.
+    if len(keys) == len(direct) and not closed and keys.isdisjoint(known) and _plain(direct):
+        return Recognised(claims=list(claims))
+    return _told_apart(claims, known, closed, suspended=await _suspended(db, claims))
+
+
+def _plain(claims: Iterable[Claim]) -> bool:
+    """Whether a sale is all that is wanted of each claim."""
+    return all(one.wish is Wish.SALE and one.special is None for one in claims)
+
+
+def _told_apart(
+    claims: Sequence[Claim],
+    known: Mapping[Key, tuple[int, PaymentNotice]],
+    closed: set[Key],
+    *,
+    suspended: frozenset[str],
+) -> Recognised:
+    """Return claims by what stands against them: a sale under their reference, or a bar."""
     withdrawn = _withdrawn(claims) - known.keys()
     first: dict[Key, tuple[Claim, PaymentNotice]] = {}
     special: set[Key] = set()
-    suspended = await _suspended(db, claims)
     found = Recognised(claims=[], barred=withdrawn - closed, suspended=suspended)
     closed |= withdrawn
     for one in claims:
@@ -228,8 +247,7 @@ def require_terms(claim: Claim, bill: Quote) -> None:
     terms = claim.terms
     if terms is None:
         return
-    lines = tuple([(line.code, line.amount_minor) for line in bill.lines])
-    if bill.energy_wh < terms.energy_wh or terms.lines not in (None, lines):
+    if bill.energy_wh < terms.energy_wh or terms.lines not in (None, bill.charged):
         raise PriceChanged(energy_wh=bill.energy_wh)
 
 
@@ -256,8 +274,9 @@ def each_once(claims: Sequence[Claim], refused: Collection[int]) -> Iterator[Cla
     """Return the payments that are to be decided: each once, refused ones left out."""
     seen: set[tuple[int, int | None]] = set()
     for one in claims:
-        identity = (one.payment.payment_id, one.reassignment)
-        if identity not in seen and one.payment.payment_id not in refused and one.special is None:
+        number = one.payment.payment_id
+        identity = (number, one.reassignment)
+        if identity not in seen and number not in refused and one.special is None:
             seen.add(identity)
             yield one
 

@@ -4,7 +4,7 @@ A meter may buy twice in a batch. The second purchase must see the first one's e
 identifier and repaid debts, although nothing is written yet.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 
 import msgspec
@@ -12,6 +12,7 @@ import msgspec
 from vending.in_flight import InFlight
 from vending.key_data import KeyChange
 from vending.meters import directory, key_changes
+from vending.meters.check_digits import suspects
 from vending.meters.meter import (
     DebtRecord,
     Meter,
@@ -50,6 +51,13 @@ class Shelf:
         if meter.key_change_due:
             meter = self._rekeyed.get(meter_number, meter)
         return meter, self._states[meter_number], self._owed.get(meter_number, ())
+
+    def named(self, reference: str) -> str:
+        """Return the meter number that a reference names; raises MeterNumberMalformed.
+
+        A reference that is the number of a meter here has been checked already.
+        """
+        return reference if reference in self._found else parse_meter_number(reference)
 
     def order_of(self, meter_number: str) -> KeyChange | None:
         """Return the key change that goes with a meter's next sale; None when none is open."""
@@ -113,10 +121,7 @@ async def read(db: Session, references: Iterable[str], *, in_flight: InFlight) -
     when any is due. A meter that the batch in flight changes stands as that batch leaves it,
     whether or not the reads saw it.
     """
-    numbers = set()
-    for reference in references:
-        with suppress(MeterNumberMalformed):
-            numbers.add(parse_meter_number(reference))
+    numbers = _named(list(references))
     found = await directory.find_with_state(db, list(numbers)) if numbers else {}
     touched = found.keys() & in_flight.states.keys()
     for number in touched:
@@ -134,6 +139,19 @@ async def read(db: Session, references: Iterable[str], *, in_flight: InFlight) -
             found[number] = (key_changes.under(meter, key), state)
     orders = await key_changes.due(db, due) if due else {}
     return Shelf(found, owed, orders)
+
+
+def _named(references: Sequence[str]) -> set[str]:
+    """Return the meter numbers that references name; nearly all are plain numbers, checked at once.
+
+    What only looks like one is left to be refused when its payment is decided.
+    """
+    strange = [references[at] for at in suspects(references)]
+    numbers = set(references).difference(strange)
+    for reference in strange:
+        with suppress(MeterNumberMalformed):
+            numbers.add(parse_meter_number(reference))
+    return numbers
 
 
 def usage_of(state: MeterState) -> Usage:

@@ -34,7 +34,7 @@ from vending.in_flight import NOTHING, InFlight
 from vending.key_data import KeyChange, codes_of
 from vending.lease import Fence
 from vending.ledger.entry import Entry
-from vending.meters.meter import Meter, parse_meter_number, require_active
+from vending.meters.meter import Meter, require_active
 from vending.office import Office
 from vending.outbox.message import Message
 from vending.payments import outcomes, rows
@@ -159,8 +159,8 @@ async def prepare(
     return Prepared(
         decided_at=now,
         results=[
-            found.refusals.get(_number(one)) or after.get(_number(one)) or reasons[_number(one)]
-            for one in found.claims
+            found.refusals.get(number) or after.get(number) or reasons[number]
+            for number in map(_number, found.claims)
         ],
         statement=statement,
         parameters=parameters,
@@ -180,7 +180,7 @@ def decide(
     try:
         if claim.payment.product != PREPAID:
             raise ShortCodeUnknown(short_code=claim.payment.notice.short_code)
-        meter, state, debts = meters.take(parse_meter_number(claim.reference))
+        meter, state, debts = meters.take(meters.named(claim.reference))
         require_active(meter)
         change = None
         if meter.key_change_due:
@@ -219,7 +219,7 @@ def outcome_of(sale: Approved, token: Token, *, now: datetime) -> Outcome:
         tariff=bill.tariff,
         tariff_version=bill.version,
         tariff_category=bill.category,
-        lines=tuple((line.code, line.amount_minor) for line in bill.lines),
+        lines=bill.charged,
         key_change=sale.change,
         decided_at=now,
     )
@@ -256,7 +256,7 @@ def _sell(
         approved: list[Approved] = []
         declined: list[Declined] = []
         for claim in open_claims:
-            if _number(claim) in refusals:
+            if refusals and _number(claim) in refusals:
                 declined.append(Declined(claim, refusals[_number(claim)], None))
                 continue
             decision = decide(claim, meters=stock, money=left, past=before, office=office, now=now)

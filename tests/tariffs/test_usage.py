@@ -1,10 +1,14 @@
 """A meter's months move on by themselves, and a late payment finds its own month."""
 
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vending.tariffs.usage import Usage, after, as_of
+from vending.quantities import month_of
+from vending.tariffs.usage import Usage, after, as_of, month_at
 
 NOVEMBER = Usage(
     month=202611, energy_wh=11_000, history_wh=(10_000, 9_000, 8_000), fees_paid_through=202611
@@ -73,3 +77,18 @@ def test_the_order_in_which_payments_are_priced_leaves_the_same_months(
         return usage
 
     assert through(purchases) == through(sorted(purchases))
+
+
+ZONES = ("UTC", "Africa/Nairobi", "Pacific/Kiritimati", "Pacific/Pago_Pago", "Africa/Casablanca")
+
+
+@given(
+    hours=st.lists(st.integers(min_value=0, max_value=24 * 90), min_size=2),
+    zone=st.sampled_from(ZONES),
+)
+def test_the_month_of_an_instant_is_that_of_its_zone_whatever_was_asked_before(
+    hours: list[int], zone: str
+) -> None:
+    there = ZoneInfo(zone)
+    instants = [datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=hour) for hour in hours]
+    assert [month_at(at, there) for at in instants] == [month_of(at, there) for at in instants]

@@ -7,6 +7,7 @@ operator holds for us, ``suspense:refund_due`` what we owe payers; ``revenue:...
 
 from collections.abc import Iterable
 
+from vending.ledger.entry import Posting
 from vending.postgres.pool import Session
 
 READ_ACCOUNTS = "select account_id, code from account"
@@ -17,11 +18,16 @@ insert into account (code) select unnest($1::text[]) on conflict (code) do nothi
 """
 
 
+REMEMBERED_MAX = 4_096
+"""Entries' postings that are remembered as literals: 4 MB at most."""
+
+
 class Chart:
     """The numbers of the accounts this process has met; opens an account at its first use."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
+        self._literals: dict[tuple[Posting, ...], tuple[str, str]] = {}
 
     async def open(self, db: Session, codes: Iterable[str]) -> None:
         """Make sure every code has a number, opening accounts that do not exist yet."""
@@ -35,3 +41,26 @@ class Chart:
     def number(self, code: str) -> int:
         """Return an opened account's number; KeyError if it was never opened here."""
         return self._numbers[code]
+
+    def unmet(self, postings: Iterable[tuple[Posting, ...]]) -> set[str]:
+        """Return the accounts of those postings that were not written before: they may be new."""
+        new = {one for one in postings if one not in self._literals}
+        return {account for one in new for account, _ in one}
+
+    def literals(self, postings: tuple[Posting, ...]) -> tuple[str, str]:
+        """Return an entry's account numbers and its cents, each as a PostgreSQL array literal.
+
+        They are remembered: most people pay the same few sums. KeyError as `number`.
+        """
+        found = self._literals.get(postings)
+        if found is None:
+            codes, minors = zip(*postings, strict=True)
+            found = _literal(map(self.number, codes)), _literal(minors)
+            if len(self._literals) >= REMEMBERED_MAX:
+                self._literals.clear()
+            self._literals[postings] = found
+        return found
+
+
+def _literal(values: Iterable[int]) -> str:
+    return "{" + ",".join(map(str, values)) + "}"

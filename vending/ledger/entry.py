@@ -6,6 +6,8 @@ account is debited with the tender, and each line of the receipt is credited to 
 
 from collections.abc import Iterable
 from datetime import datetime
+from functools import lru_cache
+from operator import itemgetter
 
 from vending.errors import Inconsistent
 from vending.values import Value
@@ -23,6 +25,11 @@ class EntryUnbalanced(Inconsistent):
 Posting = tuple[str, int]
 """One side of an entry: an account's code and cents, positive for a debit."""
 
+_MINOR = itemgetter(1)
+
+REMEMBERED_MAX = 4_096
+"""Receipts whose postings are remembered, since most people pay the same few sums: 4 MB."""
+
 
 class Entry(Value, frozen=True, kw_only=True):
     """What happened to some money: postings that sum to zero, about one document.
@@ -38,9 +45,7 @@ class Entry(Value, frozen=True, kw_only=True):
     booked_at: datetime
 
     def __post_init__(self) -> None:
-        total = 0
-        for _, minor in self.postings:
-            total += minor
+        total = sum(map(_MINOR, self.postings))
         if len(self.postings) < 2 or total != 0:  # noqa: PLR2004 -- double entry
             raise EntryUnbalanced(document=self.document_id, kind=self.kind)
 
@@ -64,13 +69,11 @@ def of_sale(
     `lines` are (account, cents) as on the receipt; a negative line (rounding) becomes a debit.
     `beside` are postings after them that sum to zero: what somebody else earns on the sale.
     """
-    credited = [(account, -minor) for account, minor in lines]
-    tender = -sum([minor for _, minor in credited])
     return Entry(
         document_id=document_id,
         sequence=sequence,
         kind="sale",
-        postings=((debit, tender), *credited, *beside),
+        postings=_against(debit, tuple(lines), tuple(beside)),
         booked_at=booked_at,
     )
 
@@ -87,13 +90,11 @@ def of_repayment(
 
     `beside` are postings after them that sum to zero.
     """
-    credited = [(account, -minor) for account, minor in lines]
-    paid = -sum(minor for _, minor in credited)
     return Entry(
         document_id=document_id,
         sequence=0,
         kind="repayment",
-        postings=((debit, paid), *credited, *beside),
+        postings=_against(debit, tuple(lines), tuple(beside)),
         booked_at=booked_at,
     )
 
@@ -107,3 +108,12 @@ def of_suspense(document_id: int, *, debit: str, amount_minor: int, booked_at: d
         postings=((debit, amount_minor), (SUSPENSE, -amount_minor)),
         booked_at=booked_at,
     )
+
+
+@lru_cache(maxsize=REMEMBERED_MAX)
+def _against(
+    debit: str, lines: tuple[tuple[str, int], ...], beside: tuple[Posting, ...]
+) -> tuple[Posting, ...]:
+    """Return the sum of lines debited, each of them credited, and what is booked beside them."""
+    total = sum(map(_MINOR, lines))
+    return (debit, total), *[(account, -minor) for account, minor in lines], *beside

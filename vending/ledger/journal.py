@@ -1,6 +1,6 @@
 """The journal: entries as columns for the vend's one statement, and the trial balance."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 import asyncpg
@@ -24,28 +24,15 @@ def columns(entries: Sequence[Entry], chart: Chart, *, booked_at: datetime) -> t
 
     Accounts and amounts are PostgreSQL array literals, since unnest takes no ragged arrays.
     """
-    # The sales of a batch are of a few kinds, and each kind has the same accounts.
-    literals: dict[tuple[str, ...], str] = {}
-    accounts = []
-    amounts = []
-    for entry in entries:
-        codes, minors = zip(*entry.postings, strict=True)
-        if codes not in literals:
-            literals[codes] = _literal([chart.number(code) for code in codes])
-        accounts.append(literals[codes])
-        amounts.append(_literal(minors))
+    literals = [chart.literals(entry.postings) for entry in entries]
     return (
         numbers([entry.document_id for entry in entries]),
         numbers([entry.sequence for entry in entries]),
         texts([entry.kind for entry in entries]),
-        texts(accounts),
-        texts(amounts),
+        texts([accounts for accounts, _ in literals]),
+        texts([amounts for _, amounts in literals]),
         booked_at,
     )
-
-
-def _literal(values: Iterable[int]) -> str:
-    return "{" + ",".join(map(str, values)) + "}"
 
 
 def insert_entries(first: int) -> str:

@@ -6,6 +6,8 @@ nothing here locks or compares.
 
 from collections.abc import Mapping, Sequence
 
+from msgspec.structs import astuple
+
 from vending.meters.meter import MeterState
 from vending.postgres.columns import number_array, numbers, text_array, texts
 
@@ -18,18 +20,20 @@ REPAY_PARAMETERS = 3
 
 def state_columns(states: Mapping[str, MeterState]) -> tuple[object, ...]:
     """Return the new states, one a meter, as the parameters of `update_states`."""
-    new = list(states.values())
+    # All fields at once, in their order: several times faster than one after the other.
+    fields = list(zip(*map(astuple, states.values()), strict=True)) or [()] * 8
+    meters, bases, last_tids, months, sold_wh, histories, fees, debts = fields
     return (
-        texts([state.meter_number for state in new]),
-        numbers([state.tid_base for state in new]),
-        numbers([state.last_tid for state in new]),
-        numbers([state.month for state in new]),
-        numbers([state.month_energy_wh for state in new]),
-        numbers([state.history_wh[0] for state in new]),
-        numbers([state.history_wh[1] for state in new]),
-        numbers([state.history_wh[2] for state in new]),
-        numbers([state.fees_paid_through for state in new]),
-        numbers([state.open_debts for state in new]),
+        texts(meters),
+        numbers(bases),
+        numbers(last_tids),
+        numbers(months),
+        numbers(sold_wh),
+        numbers([one for one, _, _ in histories]),
+        numbers([two for _, two, _ in histories]),
+        numbers([three for _, _, three in histories]),
+        numbers(fees),
+        numbers(debts),
     )
 
 

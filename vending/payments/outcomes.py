@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 
 import asyncpg
+from msgspec.structs import astuple
 
 from vending.key_data import KeyChange, change_of
 from vending.payments.payment import OutcomeKind
@@ -60,37 +62,39 @@ class Outcome(Value, frozen=True, kw_only=True):
 
 def columns(outcomes: Sequence[Outcome], *, decided_at: datetime) -> tuple[object, ...]:
     """Return outcomes decided at one instant as the parameters of `insert_outcomes`."""
-    # The receipts of a batch are of a few kinds, and each kind has the same lines.
-    literals: dict[tuple[str, ...], str] = {}
-    line_codes: list[str | None] = []
-    line_amounts: list[str | None] = []
-    for one in outcomes:
-        if not one.lines:
-            line_codes.append(None)
-            line_amounts.append(None)
-            continue
-        codes, amounts = zip(*one.lines, strict=True)
-        if codes not in literals:
-            literals[codes] = _literal(codes)
-        line_codes.append(literals[codes])
-        line_amounts.append(_literal(amounts))
+    # All fields at once, in their order: several times faster than one after the other.
+    fields = list(zip(*map(astuple, outcomes), strict=True)) or [()] * 14
+    (payments, kinds, _, reasons, meters, bases, tids, tokens, sold_wh, tariffs, versions,
+     categories, lines, _) = fields  # fmt: skip
+    literals = [_literals(one) for one in lines]
     return (
-        numbers([one.payment_id for one in outcomes]),
-        texts([one.kind.value for one in outcomes]),
-        texts([one.reason for one in outcomes]),
-        texts([one.meter_number for one in outcomes]),
-        numbers([one.tid_base for one in outcomes]),
-        numbers([one.tid for one in outcomes]),
-        texts([one.token for one in outcomes]),
-        numbers([one.energy_wh for one in outcomes]),
-        texts([one.tariff for one in outcomes]),
-        texts([one.tariff_version for one in outcomes]),
-        texts([one.tariff_category for one in outcomes]),
-        # Array literals, since unnest takes no ragged arrays; codes are plain words.
-        texts(line_codes),
-        texts(line_amounts),
+        numbers(payments),
+        texts(kinds),
+        texts(reasons),
+        texts(meters),
+        numbers(bases),
+        numbers(tids),
+        texts(tokens),
+        numbers(sold_wh),
+        texts(tariffs),
+        texts(versions),
+        texts(categories),
+        texts([codes for codes, _ in literals]),
+        texts([amounts for _, amounts in literals]),
         decided_at,
     )
+
+
+@lru_cache(maxsize=4096)  # most people pay the same few sums; 4 MB at most
+def _literals(lines: tuple[tuple[str, int], ...]) -> tuple[str | None, str | None]:
+    """Return a receipt's codes and cents as array literals, since unnest takes no ragged arrays.
+
+    Codes are plain words. A refund has neither.
+    """
+    if not lines:
+        return None, None
+    codes, amounts = zip(*lines, strict=True)
+    return _literal(codes), _literal(amounts)
 
 
 def _literal(values: Iterable[object]) -> str:

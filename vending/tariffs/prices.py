@@ -38,8 +38,22 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     amount_minor: int
 
 
-Sold = tuple[int, tuple[Line, ...]]
-"""What a tender buys: watt-hours and the receipt's lines, rounding included."""
+Sold = tuple[int, tuple[Line, ...], tuple[tuple[str, int], ...], tuple[tuple[str, int], ...]]
+"""What a tender buys: watt-hours and the receipt's lines, rounding included.
+
+And the lines twice more, as (code, cents) and as (account, cents), so that they are made once for
+every sale of a sum.
+"""
+
+
+def sold_of(energy_wh: int, lines: Sequence[Line]) -> Sold:
+    """Return what is sold with the lines of its receipt."""
+    return (
+        energy_wh,
+        tuple(lines),
+        tuple([(line.code, line.amount_minor) for line in lines]),
+        tuple([(line.account, line.amount_minor) for line in lines]),
+    )
 
 
 class Prices(msgspec.Struct, frozen=True, kw_only=True):

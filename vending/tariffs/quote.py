@@ -19,16 +19,17 @@ hangs on it. The rules, which a receipt's reader can follow with the tariff in h
 from collections.abc import Sequence
 from datetime import datetime
 from fractions import Fraction
+from operator import attrgetter
 from typing import Literal
 
 import msgspec
 
 from vending.errors import Refused
-from vending.quantities import TENTHS_MAX, WH_PER_TENTH, month_of, months_between, tenths_carried
+from vending.quantities import TENTHS_MAX, WH_PER_TENTH, months_between, tenths_carried
 from vending.tariffs.charge import DEBT, ROUNDING
-from vending.tariffs.prices import Line, MonthlyFee, Prices, Sold
+from vending.tariffs.prices import Line, MonthlyFee, Prices, Sold, sold_of
 from vending.tariffs.tariff import Tariff
-from vending.tariffs.usage import Usage, after, as_of
+from vending.tariffs.usage import Usage, after, as_of, month_at
 
 __all__ = [
     "AmountTooLarge",
@@ -97,11 +98,14 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True):
     """What a tender buys: the lines sum to it to the cent (P5), and lines of zero are left out.
 
     `category` is the band that was charged. `usage_after` is what the meter's state becomes if
-    the sale happens, `debts_taken` the pairs of debt and cents that it pays.
+    the sale happens, `debts_taken` the pairs of debt and cents that it pays. `charged` and `booked`
+    are the lines as the receipt and the ledger keep them: (code, cents) and (account, cents).
     """
 
     tender_minor: int
     lines: tuple[Line, ...]
+    charged: tuple[tuple[str, int], ...]
+    booked: tuple[tuple[str, int], ...]
     energy_wh: int
     category: str
     tariff: str
@@ -139,22 +143,12 @@ def price(
     not in force yet.
     """
     footing = _footing(tariff, category, usage, at)
-    taken: tuple[tuple[int, int], ...] = ()
-    if debts:
-        money_minor, taken, debt_lines = _after_debts(tender_minor, tariff, footing, debts)
-        energy_wh, lines = _sold(tender_minor, money_minor, debt_lines, tariff, footing)
-    else:
-        energy_wh, lines = _sold_before(tender_minor, tariff, footing)
-    return Quote(
-        tender_minor=tender_minor,
-        lines=lines,
-        energy_wh=energy_wh,
-        category=footing.band,
-        tariff=tariff.code,
-        version=tariff.version,
-        usage_after=after(usage, month=footing.month, energy_wh=energy_wh),
-        debts_taken=taken,
-    )
+    if not debts:
+        sold = _sold_before(tender_minor, tariff, footing)
+        return _quoted(tender_minor, sold, tariff, footing, usage, ())
+    money_minor, taken, debt_lines = _after_debts(tender_minor, tariff, footing, debts)
+    sold = _sold(tender_minor, money_minor, debt_lines, tariff, footing)
+    return _quoted(tender_minor, sold, tariff, footing, usage, taken)
 
 
 def cost(
@@ -173,16 +167,7 @@ def cost(
     tender_minor = -(-_total(energy_wh, footing) // (footing.prices.scale * step)) * step
     lines = _lines(energy_wh, tender_minor, tariff, footing)
     _add_rounding(lines, tender_minor, tariff)
-    return Quote(
-        tender_minor=tender_minor,
-        lines=tuple(lines),
-        energy_wh=energy_wh,
-        category=footing.band,
-        tariff=tariff.code,
-        version=tariff.version,
-        usage_after=after(usage, month=footing.month, energy_wh=energy_wh),
-        debts_taken=(),
-    )
+    return _quoted(tender_minor, sold_of(energy_wh, lines), tariff, footing, usage, ())
 
 
 def worth(
@@ -214,7 +199,7 @@ def minimum(*, tariff: Tariff, category: str | None, usage: Usage, at: datetime)
 
 
 def _footing(tariff: Tariff, category: str | None, usage: Usage, at: datetime) -> _Footing:
-    month = month_of(at, tariff.time_zone)
+    month = month_at(at, tariff.time_zone)
     bought_wh, before_wh = as_of(usage, month)
     band = tariff.customer_class(category).band(before_wh).code
     prices = tariff.prices(band, at=at)
@@ -252,7 +237,30 @@ def _sold(
     energy_wh = _whole_steps(money_minor, tariff, footing)
     lines = _lines(energy_wh, money_minor, tariff, footing) + debt_lines
     _add_rounding(lines, tender_minor, tariff)
-    return energy_wh, tuple(lines)
+    return sold_of(energy_wh, lines)
+
+
+def _quoted(
+    tender_minor: int,
+    sold: Sold,
+    tariff: Tariff,
+    footing: _Footing,
+    usage: Usage,
+    taken: tuple[tuple[int, int], ...],
+) -> Quote:
+    energy_wh, lines, charged, booked = sold
+    return Quote(
+        tender_minor=tender_minor,
+        lines=lines,
+        charged=charged,
+        booked=booked,
+        energy_wh=energy_wh,
+        category=footing.band,
+        tariff=tariff.code,
+        version=tariff.version,
+        usage_after=after(usage, month=footing.month, energy_wh=energy_wh),
+        debts_taken=taken,
+    )
 
 
 def _months_due(fee: MonthlyFee, paid_through: int, month: int) -> int:
@@ -280,7 +288,7 @@ def _after_debts(
     room_minor = tender_minor - -(-first_step // scale)
     taken: list[tuple[int, int]] = []
     lines: list[Line] = []
-    for debt in sorted(debts, key=_debt_order):
+    for debt in sorted(debts, key=attrgetter("priority", "debt_id")):
         sum_minor = max(0, min(_asked(debt, tender_minor), debt.balance_minor, room_minor))
         if sum_minor:
             room_minor -= sum_minor
@@ -288,10 +296,6 @@ def _after_debts(
             account = tariff.debt_accounts.get(debt.kind, tariff.debt_account)
             lines.append(Line(code=DEBT + debt.kind, account=account, amount_minor=sum_minor))
     return tender_minor - sum(minor for _, minor in taken), tuple(taken), lines
-
-
-def _debt_order(debt: Debt) -> tuple[int, int]:
-    return debt.priority, debt.debt_id
 
 
 def _asked(debt: Debt, tender_minor: int) -> int:

@@ -136,22 +136,37 @@ class Issuer(Protocol):
         ...
 
 
+class _Held(Value, frozen=True, kw_only=True):
+    """What every sale asks of a vending key: copied, because the core makes it anew each time.
+
+    The type of every key that is held is KEY_TYPE_UNIQUE.
+    """
+
+    tid_base: int
+    ken: int
+
+
 class CoreIssuer:
     """The STS core in this process, with keys that never leave it."""
 
     def __init__(self, ring: sts_core.KeyRing) -> None:
         self._ring = ring
         entries = ring.keys()
-        self._keys = {(key.sgc, key.krn): key for key in entries if key.key_type == KEY_TYPE_UNIQUE}
+        self._keys = {
+            (key.sgc, key.krn): _Held(ken=key.ken, tid_base=int(key.base_date))
+            for key in entries
+            if key.key_type == KEY_TYPE_UNIQUE
+        }
 
     def require_issuable(self, meter: Meter, *, tid: int) -> None:
         """Raise KeyMissing, KeyUnfit or KeyExpired when no token can be made for the meter."""
         key = self._keys.get((meter.sgc, meter.krn))
         if key is None:
             raise KeyMissing(sgc=meter.sgc, krn=meter.krn)
-        if int(key.base_date) != meter.tid_base or key.key_type != meter.key_type:
+        if key.tid_base != meter.tid_base or meter.key_type != KEY_TYPE_UNIQUE:
             raise KeyUnfit(meter_number=meter.meter_number, sgc=meter.sgc, krn=meter.krn)
-        if tid >> _KEN_SHIFT > min(key.ken, meter.ken):
+        block = tid >> _KEN_SHIFT
+        if block > key.ken or block > meter.ken:
             raise KeyExpired(meter_number=meter.meter_number, sgc=meter.sgc, krn=meter.krn)
 
     def issue(self, orders: Sequence[Order]) -> list[Token | TokenRefused]:
@@ -169,7 +184,7 @@ class CoreIssuer:
         held = self._keys.get((sgc, krn))
         if held is None:
             raise KeyMissing(sgc=sgc, krn=krn)
-        return KeyData(sgc=sgc, krn=krn, ti=ti, tid_base=int(held.base_date), ken=held.ken)
+        return KeyData(sgc=sgc, krn=krn, ti=ti, tid_base=held.tid_base, ken=held.ken)
 
     def change_key(self, meter: Meter, new: KeyData, *, at: datetime) -> tuple[str, ...]:
         """Return the codes that move a meter from the key it has to another, in order.
@@ -180,7 +195,7 @@ class CoreIssuer:
         held = self._keys.get((new.sgc, new.krn))
         if held is None:
             raise KeyMissing(sgc=new.sgc, krn=new.krn)
-        if (int(held.base_date), held.ken) != (new.tid_base, new.ken):
+        if (held.tid_base, held.ken) != (new.tid_base, new.ken):
             raise KeyUnfit(meter_number=meter.meter_number, sgc=new.sgc, krn=new.krn)
         try:
             made = self._ring.issue_key_change(

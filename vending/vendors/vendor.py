@@ -215,6 +215,7 @@ def operator_of(vendor_id: str) -> str:
     return OPERATOR_PREFIX + vendor_id
 
 
+@functools.lru_cache(maxsize=4096)  # asked of every sale several times, of a few operators
 def vendor_of(operator: str) -> str | None:
     """Return whose sale it is by its operator; None for what no vendor sold."""
     if operator.startswith(OPERATOR_PREFIX):
