@@ -35,3 +35,14 @@ def test_numbers_that_are_ahead_already_stay_there(clock: SettableClock) -> None
     given = [numbers.next() for _ in range(3)]
     numbers.go_on_after(given[0])
     assert numbers.next() == given[-1] + 1
+
+
+def test_numbers_of_one_instant_follow_each_other_and_keep_rising(clock: SettableClock) -> None:
+    numbers = Numbers(clock, node=7)
+    begun = clock()
+    given = [numbers.next(begun) for _ in range(3)]
+    clock.advance(seconds=1)
+    given += [numbers.next(), numbers.next(begun), numbers.next(clock())]
+    assert given[:3] == [first_at(begun) + (7 << 14) + place for place in range(3)]
+    assert given == sorted(set(given))
+    assert given[3] >= first_at(clock())

@@ -8,6 +8,7 @@ token can be read back by USSD or at the help desk.
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from vending.config import Utility
@@ -16,6 +17,7 @@ from vending.numbering import Numbers
 from vending.outbox.message import Message, MessageKind
 from vending.payments.payment import PayerKind, Payment
 from vending.sms import wording as words
+from vending.sms.gsm7 import REMEMBERED
 from vending.tariffs.quote import Quote
 
 REGISTERED_PHONES_MAX = 2
@@ -24,7 +26,7 @@ REGISTERED_PHONES_MAX = 2
 ENERGY = "energy"
 """Receipt lines that buy units begin with this word; the others are shown as one sum."""
 
-_INTERNATIONAL = re.compile(r"[1-9][0-9]{9,14}")
+_INTERNATIONAL = re.compile(r"\+[1-9][0-9]{9,14}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +52,10 @@ def wording_of(utility: Utility) -> Wording:
 def phones_of(payment: Payment, meter: Meter | None) -> list[str]:
     """Return the numbers (E.164) that hear about a payment, none when we know nobody's."""
     phones = list(meter.phones[:REGISTERED_PHONES_MAX]) if meter else []
-    payer = payment.notice.payer.removeprefix("+")
-    if payment.notice.payer_kind is PayerKind.CLEAR and _INTERNATIONAL.fullmatch(payer):
-        phones += ["+" + payer] if "+" + payer not in phones else []
+    if payment.notice.payer_kind is PayerKind.CLEAR:
+        payer = "+" + payment.notice.payer.removeprefix("+")
+        if payer not in phones and _INTERNATIONAL.fullmatch(payer):
+            phones.append(payer)
     return phones
 
 
@@ -74,13 +77,17 @@ def receipts(
     phones = phones_of(payment, meter)
     if not phones:
         return []
-    energy_minor = sum([line.amount_minor for line in bill.lines if line.code.startswith(ENERGY)])
+    energy_minor = 0
+    for line in bill.lines:
+        # Whether the word is there at all is the quicker question, and mostly answered with no.
+        if ENERGY in line.code and line.code.startswith(ENERGY):
+            energy_minor += line.amount_minor
     text = words.receipt(
         meter.language,
         meter_number=meter.meter_number,
         digits=digits,
         codes=codes,
-        local_time=now.astimezone(wording.time_zone),
+        local_time=_local(now, wording.time_zone),
         energy_wh=bill.energy_wh,
         tender_minor=bill.tender_minor,
         energy_minor=energy_minor,
@@ -89,9 +96,22 @@ def receipts(
         utility_name=wording.utility_name,
     )
     return [
-        _message(payment, MessageKind.RECEIPT, phone, text, numbers=numbers, now=now)
+        Message(
+            message_id=numbers.next(now),
+            payment_id=payment.payment_id,
+            kind=MessageKind.RECEIPT,
+            recipient=phone,
+            body=text,
+            due_at=now,
+        )
         for phone in phones
     ]
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _local(now: datetime, zone: ZoneInfo) -> datetime:
+    # All receipts of a batch have the same instant.
+    return now.astimezone(zone)
 
 
 def apologies(
@@ -117,25 +137,13 @@ def apologies(
         utility_name=wording.utility_name,
     )
     return [
-        _message(payment, MessageKind.REFUND_DUE, phone, text, numbers=numbers, now=now)
+        Message(
+            message_id=numbers.next(),
+            payment_id=payment.payment_id,
+            kind=MessageKind.REFUND_DUE,
+            recipient=phone,
+            body=text,
+            due_at=now,
+        )
         for phone in phones
     ]
-
-
-def _message(
-    payment: Payment,
-    kind: MessageKind,
-    phone: str,
-    text: str,
-    *,
-    numbers: Numbers,
-    now: datetime,
-) -> Message:
-    return Message(
-        message_id=numbers.next(),
-        payment_id=payment.payment_id,
-        kind=kind,
-        recipient=phone,
-        body=text,
-        due_at=now,
-    )

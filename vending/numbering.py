@@ -24,6 +24,7 @@ class Numbers:
         self._node = node << _COUNTER_BITS
         self._milliseconds = 0
         self._counter = 0
+        self._at: datetime | None = None
 
     @property
     def reached(self) -> datetime:
@@ -35,15 +36,17 @@ class Numbers:
         reached = number >> (_NODE_BITS + _COUNTER_BITS), number & ((1 << _COUNTER_BITS) - 1)
         self._milliseconds, self._counter = max((self._milliseconds, self._counter), reached)
 
-    def next(self) -> int:
-        """Return the next number."""
-        milliseconds = (self._clock() - EPOCH) // _MILLISECOND
-        if milliseconds > self._milliseconds:
-            self._milliseconds, self._counter = milliseconds, 0
-        else:
-            self._counter += 1
-            if self._counter >> _COUNTER_BITS:
-                self._milliseconds, self._counter = self._milliseconds + 1, 0
+    def next(self, at: datetime | None = None) -> int:
+        """Return the next number; `at` is the present instant, for callers that hold it already."""
+        # Reading the clock and counting milliseconds is most of the cost: once for a whole batch.
+        if at is None or at is not self._at:
+            self._at = at or self._clock()
+            milliseconds = (self._at - EPOCH) // _MILLISECOND
+            if milliseconds > self._milliseconds:
+                self._milliseconds, self._counter = milliseconds, -1
+        self._counter += 1
+        if self._counter >> _COUNTER_BITS:
+            self._milliseconds, self._counter = self._milliseconds + 1, 0
         return self._milliseconds << (_NODE_BITS + _COUNTER_BITS) | self._node | self._counter
 
 

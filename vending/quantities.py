@@ -20,6 +20,9 @@ _RANGES = ((0, 1), (16_384, 10), (180_224, 100), (1_818_624, 1_000))
 
 _MANTISSA_MAX = 2**14 - 1
 
+# Written out once: a receipt writes three sums, and padding by a format costs more than the rest.
+_CENTS = tuple(f"{cents:02d}" for cents in range(100))
+
 
 def tenths_carried(tenths: int) -> int:
     """Return the amount a token carries when `tenths` are asked for: never less.
@@ -48,8 +51,9 @@ def months_between(earlier: int, later: int) -> int:
 
 def money_text(minor: int) -> str:
     """Return cents as people write them: 50000 → "500.00", 50 → "0.50"."""
-    sign = "-" if minor < 0 else ""
-    return f"{sign}{abs(minor) // 100}.{abs(minor) % 100:02d}"
+    if minor < 0:
+        return "-" + money_text(-minor)
+    return f"{minor // 100}.{_CENTS[minor % 100]}"
 
 
 def energy_text(energy_wh: int) -> str:

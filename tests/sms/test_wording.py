@@ -1,6 +1,6 @@
 """Every message is GSM-7 and one part, whatever it is told; and says what the golden files say."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -148,6 +148,28 @@ def test_a_long_name_is_shortened_and_the_token_is_not() -> None:
     text = wording.receipt("sw", **RECEIPT, utility_name=name)
     assert text.startswith("The Very Long Name o Mita:")
     assert wording.grouped(DIGITS) in text
+
+
+def test_per_cent_signs_in_a_name_and_a_symbol_are_only_letters() -> None:
+    text = wording.receipt("en", **{**RECEIPT, "currency_symbol": "%s%%"}, utility_name="100% %d")
+    assert text.startswith("100% %d Mtr:14123456783 Token:4718-")
+    assert " Amt:%s%%500.00 TknAmt:309.12 OtherCharges:190.88" in text
+
+
+def test_letters_of_two_septets_leave_less_room_for_what_comes_after_them() -> None:
+    facts = {**RECEIPT, "tender_minor": 10**13, "energy_minor": 10**13, "other_minor": 0}
+    plain = wording.receipt("sw", **facts, utility_name="abcdefgh")
+    assert len(plain) == PART_SEPTETS - 5
+    assert plain.startswith("abcdefgh Mita:")
+    assert wording.receipt("sw", **facts, utility_name="abc[{}]~").startswith("abc[{}]~ Mita:")
+    assert wording.receipt("sw", **facts, utility_name="ab[{}]~|").startswith("Mita:")
+
+
+def test_one_instant_is_written_in_the_time_of_each_zone() -> None:
+    at = datetime(2026, 7, 14, 15, 22, tzinfo=UTC)
+    for zone, written in (("Africa/Nairobi", "18:22"), ("Africa/Lagos", "16:22"), ("UTC", "15:22")):
+        local = {**RECEIPT, "local_time": at.astimezone(ZoneInfo(zone))}
+        assert f"Date:20260714 {written} " in wording.receipt("en", **local)
 
 
 def test_letters_outside_the_alphabet_are_folded() -> None:

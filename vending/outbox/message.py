@@ -89,7 +89,7 @@ def columns(messages: Iterable[Message], *, due_at: datetime) -> tuple[object, .
         numbers([bucket_of(message.message_id) for message in taken]),
         numbers([message.message_id for message in taken]),
         numbers([message.payment_id for message in taken]),
-        texts([str(message.kind) for message in taken]),
+        texts([message.kind for message in taken]),
         texts([message.recipient for message in taken]),
         texts([message.body for message in taken]),
         due_at,

@@ -7,7 +7,7 @@ shortened; names are, and amounts beyond anything paid by phone drop lesser fiel
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
 from functools import lru_cache
 
 from vending.quantities import energy_text, money_text
@@ -17,6 +17,7 @@ LANGUAGES = ("en", "sw")
 """The languages we write; any other is answered in the first."""
 
 _GROUP = 4
+_TOKEN_DIGITS = 20
 _NAME_SEPTETS_MAX = 20
 _REFERENCE_SEPTETS_MAX = 20
 _HELP_SEPTETS_MAX = 15
@@ -105,6 +106,8 @@ _WORDS = {"en": _ENGLISH, "sw": _SWAHILI}
 
 def grouped(digits: str) -> str:
     """Return a token's digits in groups of four, joined by hyphens, as they are keyed in."""
+    if len(digits) == _TOKEN_DIGITS:  # as nearly always, and written out because it is quicker
+        return f"{digits[:4]}-{digits[4:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:]}"
     return "-".join([digits[start : start + _GROUP] for start in range(0, len(digits), _GROUP)])
 
 
@@ -141,16 +144,33 @@ def receipt(  # noqa: PLR0913 -- these are the receipt's own fields
 ) -> str:
     """Return the short receipt: meter, token, date, units, amount, token amount, other charges.
 
+    `meter_number`, `digits` and `codes` are nothing but digits.
     `energy_minor` is what bought units and `other_minor` everything else, so that the two sum to
     `tender_minor`. The name leads when there is room for it. `codes` of a key change stand above
     the token, numbered, in the order they are keyed in; what they leave no room for is left out.
     """
-    return _receipt(
-        _words(language), meter_number=meter_number, digits=digits, codes=codes,
-        local_time=local_time, energy_wh=energy_wh,
-        amounts=(tender_minor, energy_minor, other_minor),
-        currency_symbol=currency_symbol, lead=cut(fold(utility_name), _NAME_SEPTETS_MAX),
-    )  # fmt: skip
+    minute = _minute(local_time, local_time.tzinfo)
+    if codes:
+        words = _words(language)
+        return _rekeyed(
+            words, codes, digits, meter=f"{words.meter}:{meter_number}",
+            date=f"{words.date}:{minute}", units=f"{words.units}:{energy_text(energy_wh)}",
+            amount=f"{words.amount}:{_money(currency_symbol, tender_minor)}",
+            lead=cut(fold(utility_name), _NAME_SEPTETS_MAX),
+        )  # fmt: skip
+    figures = (
+        meter_number,
+        grouped(digits),
+        energy_text(energy_wh),
+        money_text(tender_minor),
+        money_text(energy_minor),
+        money_text(other_minor),
+    )
+    layout, length_max = _layout(language, utility_name, currency_symbol, minute)
+    text = layout % figures
+    if len(text) <= length_max:
+        return text
+    return _shortened(language, currency_symbol, minute, figures)
 
 
 def copy(  # noqa: PLR0913 -- these are the receipt's own fields
@@ -167,12 +187,11 @@ def copy(  # noqa: PLR0913 -- these are the receipt's own fields
     currency_symbol: str,
 ) -> str:
     """Return the receipt again, marked as a copy: the same digits, never another token."""
-    words = _words(language)
-    return _receipt(
-        words, meter_number=meter_number, digits=digits, codes=codes,
-        local_time=local_time, energy_wh=energy_wh,
-        amounts=(tender_minor, energy_minor, other_minor),
-        currency_symbol=currency_symbol, lead=words.copy,
+    return receipt(
+        language, meter_number=meter_number, digits=digits, codes=codes, local_time=local_time,
+        energy_wh=energy_wh, tender_minor=tender_minor, energy_minor=energy_minor,
+        other_minor=other_minor, currency_symbol=currency_symbol,
+        utility_name=_words(language).copy,
     )  # fmt: skip
 
 
@@ -231,42 +250,42 @@ def coming(
     )
 
 
-def _receipt(  # noqa: PLR0913 -- the parts of one text
-    words: _Words,
-    *,
-    meter_number: str,
-    digits: str,
-    codes: Sequence[str],
-    local_time: datetime,
-    energy_wh: int,
-    amounts: tuple[int, int, int],
-    currency_symbol: str,
-    lead: str,
-) -> str:
-    tender_minor, energy_minor, other_minor = amounts
-    if codes:
-        return _rekeyed(
-            words, codes, digits, meter=f"{words.meter}:{meter_number}", lead=lead,
-            date=f"{words.date}:{_minute(local_time)}",
-            units=f"{words.units}:{energy_text(energy_wh)}",
-            amount=f"{words.amount}:{_money(currency_symbol, tender_minor)}",
-        )  # fmt: skip
-    sold = (
-        f"{words.meter}:{meter_number} {words.token}:{grouped(digits)} "
-        f"{words.date}:{_minute(local_time)} {words.units}:{energy_text(energy_wh)}"
+@lru_cache(maxsize=REMEMBERED)
+def _layout(language: str, lead: str, currency_symbol: str, minute: str) -> tuple[str, int]:
+    """Return a receipt with a place (%s) for each figure, and how long it may be when filled in.
+
+    The places are, in order, those of meter, token, units, amount, token amount, other charges.
+    Remembered, since it is the same for all receipts of a minute: words and names are folded and
+    counted here, so that a receipt's own figures, one septet a letter, need only be measured.
+    """
+    words = _words(language)
+    name = cut(fold(lead), _NAME_SEPTETS_MAX)
+    symbol = _symbol(currency_symbol)
+    before = f"{name} {words.meter}:" if name else f"{words.meter}:"
+    sold = f" {words.date}:{minute} {words.units}:"
+    escapes = sum((septets(text) or 0) - len(text) for text in (name, symbol))
+    layout = (
+        f"{_literally(before)}%s {words.token}:%s{sold}%s {words.amount}:{_literally(symbol)}%s "
+        f"{words.token_amount}:%s {words.other_charges}:%s"
     )
-    plain = f"{words.amount}:{money_text(tender_minor)}"
-    priced = f"{words.amount}:{_money(currency_symbol, tender_minor)}"
-    split = (
-        f"{words.token_amount}:{money_text(energy_minor)} "
-        f"{words.other_charges}:{money_text(other_minor)}"
-    )
-    fullest = f"{lead} {sold} {priced} {split}" if lead else f"{sold} {priced} {split}"
-    if fits_one_part(fullest):
-        return fullest
-    return _first_that_fits(
-        f"{sold} {priced} {split}", f"{sold} {plain} {split}", f"{sold} {plain}"
-    )
+    return layout, PART_SEPTETS - escapes
+
+
+def _literally(text: str) -> str:
+    return text.replace("%", "%%")
+
+
+def _shortened(language: str, currency_symbol: str, minute: str, figures: tuple[str, ...]) -> str:
+    """Return a receipt without the name, and without as much else as it takes to fit."""
+    unnamed, length_max = _layout(language, "", currency_symbol, minute)
+    text = unnamed % figures
+    if len(text) <= length_max:
+        return text
+    bare, length_max = _layout(language, "", "", minute)
+    text = bare % figures
+    if len(text) <= length_max:
+        return text
+    return text[: text.index(f" {_words(language).token_amount}:")]
 
 
 def _rekeyed(
@@ -302,8 +321,9 @@ def _in_places(parts: Mapping[str, str]) -> str:
 
 
 @lru_cache(maxsize=REMEMBERED)
-def _minute(local_time: datetime) -> str:
-    # All receipts of a batch have the same instant.
+def _minute(local_time: datetime, _zone: tzinfo | None) -> str:
+    # All receipts of a batch have the same instant. Instants of two zones may be equal and yet
+    # are written differently, hence the zone.
     return f"{local_time:%Y%m%d %H:%M}"
 
 
@@ -326,7 +346,11 @@ def _first_that_fits(*texts: str) -> str:
 
 
 def _money(currency_symbol: str, minor: int) -> str:
-    return cut(fold(currency_symbol).strip(), _SYMBOL_SEPTETS_MAX) + money_text(minor)
+    return _symbol(currency_symbol) + money_text(minor)
+
+
+def _symbol(text: str) -> str:
+    return cut(fold(text).strip(), _SYMBOL_SEPTETS_MAX)
 
 
 def _reference(text: str) -> str:
