@@ -516,6 +516,16 @@ async def test_a_claim_reads_its_index_and_never_the_whole_table(
     assert "Seq Scan on message" not in text
 
 
+async def test_marks_planned_while_nothing_waits_still_go_by_the_key(db: Connection) -> None:
+    await db.execute("set enable_seqscan = off")
+    await db.execute("set plan_cache_mode = force_generic_plan")
+    await db.execute(f"prepare mark as {delivery.MARK}")
+    plan = await db.fetch(f"explain execute mark ({', '.join(['null'] * 10)})")
+    text = "\n".join(row[0] for row in plan)
+    assert "Index Scan using message_pkey on message" in text, text
+    assert "message_waiting" not in text
+
+
 async def test_what_a_lapsed_try_reports_is_ignored_unless_it_left(
     db: Connection, clock: SettableClock
 ) -> None:

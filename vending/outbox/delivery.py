@@ -79,6 +79,7 @@ returning message.message_id, message.payment_id, message.kind, message.recipien
           message.created_at, message.attempts
 """
 
+# The select hides the state from the planner: by the index of all that wait it would read them all.
 MARK = f"""
 update message
    set state = told.state, attempts = told.attempts,
@@ -92,7 +93,7 @@ update message
        as told (bucket, message_id, attempt, state, attempts, next_attempt, sent, settled,
                 gateway_id, last_failure)
  where message.bucket = told.bucket and message.message_id = told.message_id
-   and message.state = 'waiting'
+   and message.state = (select 'waiting')
    and (told.state = 'sent' or message.attempts = told.attempt)
 """  # noqa: S608 -- only parameter numbers and type names are put into the text
 
