@@ -17,6 +17,7 @@ from vending.postgres.columns import (
     instants,
     number_array,
     numbers,
+    side_by_side,
     text_array,
     texts,
 )
@@ -104,6 +105,16 @@ async def test_no_instant_loses_a_microsecond(
 @pytest.mark.parametrize("values", [[1], [None], [-(2**63), 2**63 - 1, None, 0], []])
 async def test_numbers_come_apart_again(db: Connection, values: list[int | None]) -> None:
     assert await db.fetchval(f"select {number_array(1, 'bigint')}", numbers(values)) == values
+
+
+@pytest.mark.parametrize("rows", [[("a", 1), (None, None), ("", -2)], [("a", None)], []])
+async def test_columns_come_to_stand_side_by_side(
+    db: Connection, rows: list[tuple[str | None, int | None]]
+) -> None:
+    names, counts = zip(*rows, strict=True) if rows else ((), ())
+    columns = {"name": text_array(1), "count": number_array(2, "integer")}
+    query = f"select told.name, told.count from {side_by_side(columns)} as told"
+    assert [tuple(row) for row in await db.fetch(query, texts(names), numbers(counts))] == rows
 
 
 async def test_no_texts_are_no_rows(db: Connection) -> None:

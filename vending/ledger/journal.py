@@ -7,7 +7,7 @@ import asyncpg
 
 from vending.ledger.accounts import Chart
 from vending.ledger.entry import Entry
-from vending.postgres.columns import number_array, numbers, text_array, texts
+from vending.postgres.columns import number_array, numbers, side_by_side, text_array, texts
 
 PARAMETERS = 6
 """How many parameters `insert_entries` takes."""
@@ -40,18 +40,20 @@ def insert_entries(first: int) -> str:
 
     The primary key stops one movement of a document's money from being booked twice.
     """
-    arrays = ", ".join(
-        (
-            number_array(first, "bigint"),
-            number_array(first + 1, "smallint"),
-            *(text_array(first + step) for step in (2, 3, 4)),
-        )
+    booked = side_by_side(
+        {
+            "document_id": number_array(first, "bigint"),
+            "sequence": number_array(first + 1, "smallint"),
+            "kind": text_array(first + 2),
+            "accounts": text_array(first + 3),
+            "amounts": text_array(first + 4),
+        }
     )
     return f"""
 insert into entry (document_id, sequence, kind, accounts, amounts, booked_at)
 select document_id, sequence, kind, accounts::integer[], amounts::bigint[],
        ${first + 5}::timestamptz
-  from unnest({arrays}) as booked (document_id, sequence, kind, accounts, amounts)
+  from {booked} as booked
 """  # noqa: S608 -- only parameter numbers are put into the text
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from msgspec.structs import astuple
 
 from vending.meters.meter import MeterState
-from vending.postgres.columns import number_array, numbers, text_array, texts
+from vending.postgres.columns import number_array, numbers, side_by_side, text_array, texts
 
 STATE_PARAMETERS = 10
 """How many parameters `update_states` takes."""
@@ -39,11 +39,15 @@ def state_columns(states: Mapping[str, MeterState]) -> tuple[object, ...]:
 
 def update_states(first: int) -> str:
     """Return the update of a batch of meters, its parameters numbered from `first`."""
-    kinds = ("text", "smallint", "integer", "integer", "bigint", "bigint", "bigint", "bigint",
-             "integer", "smallint")  # fmt: skip
-    arrays = ", ".join(
-        text_array(number) if kind == "text" else number_array(number, kind)
-        for number, kind in enumerate(kinds, start=first)
+    kinds = {
+        "tid_base": "smallint", "last_tid": "integer", "month": "integer",
+        "month_energy_wh": "bigint", "one_month_ago_wh": "bigint", "two_months_ago_wh": "bigint",
+        "three_months_ago_wh": "bigint", "fees_paid_through": "integer", "open_debts": "smallint",
+    }  # fmt: skip
+    numbered = enumerate(kinds.items(), start=first + 1)
+    new = side_by_side(
+        {"meter_number": text_array(first)}
+        | {name: number_array(number, kind) for number, (name, kind) in numbered}
     )
     # The second condition bounds the read of the table whatever way the planner joins.
     return f"""
@@ -52,9 +56,7 @@ update meter_state as state
        month_energy_wh = new.month_energy_wh, one_month_ago_wh = new.one_month_ago_wh,
        two_months_ago_wh = new.two_months_ago_wh, three_months_ago_wh = new.three_months_ago_wh,
        fees_paid_through = new.fees_paid_through, open_debts = new.open_debts
-  from unnest({arrays})
-       as new (meter_number, tid_base, last_tid, month, month_energy_wh, one_month_ago_wh,
-               two_months_ago_wh, three_months_ago_wh, fees_paid_through, open_debts)
+  from {new} as new
  where state.meter_number = new.meter_number and state.meter_number = any({text_array(first)})
 """  # noqa: S608 -- only parameter numbers and type names are put into the text
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from vending.postgres.columns import number_array, numbers, text_array, texts
+from vending.postgres.columns import number_array, numbers, side_by_side, text_array, texts
 from vending.values import Value
 
 BUCKETS = 16
@@ -101,13 +101,15 @@ def insert_messages(first: int = 1) -> str:
 
     It is one statement of its own, and also fits as a step of a longer one (`with ... as`).
     """
-    arrays = ", ".join(
-        (
-            number_array(first, "smallint"),
-            number_array(first + 1, "bigint"),
-            number_array(first + 2, "bigint"),
-            *(text_array(first + step) for step in (3, 4, 5)),
-        )
+    staged = side_by_side(
+        {
+            "bucket": number_array(first, "smallint"),
+            "message_id": number_array(first + 1, "bigint"),
+            "payment_id": number_array(first + 2, "bigint"),
+            "kind": text_array(first + 3),
+            "recipient": text_array(first + 4),
+            "body": text_array(first + 5),
+        }
     )
     due_at = f"${first + INSERT_COLUMNS - 1}::timestamptz"
     # Only the numbers of the parameters are put into the text.
@@ -115,8 +117,7 @@ def insert_messages(first: int = 1) -> str:
 insert into message
        (bucket, message_id, payment_id, kind, recipient, body, next_attempt_at, created_at)
 select bucket, message_id, payment_id, kind, recipient, body, {due_at}, {due_at}
-  from unnest({arrays})
-       as staged (bucket, message_id, payment_id, kind, recipient, body)
+  from {staged} as staged
 """  # noqa: S608
 
 

@@ -9,7 +9,7 @@ from msgspec.structs import astuple
 
 from vending.key_data import KeyChange, change_of
 from vending.payments.payment import OutcomeKind
-from vending.postgres.columns import number_array, numbers, text_array, texts
+from vending.postgres.columns import number_array, numbers, side_by_side, text_array, texts
 from vending.postgres.pool import Session
 from vending.values import Value
 
@@ -107,11 +107,17 @@ def insert_outcomes(first: int) -> str:
     A refund that is due may become a token, and nothing else may change: the condition of the
     conflict says so, and the ledger's own key stops a payment from being decided twice.
     """
-    kinds = ("bigint", "text", "text", "text", "smallint", "integer", "text", "bigint", "text",
-             "text", "text", "text", "text")  # fmt: skip
-    arrays = ", ".join(
-        text_array(number) if kind == "text" else number_array(number, kind)
-        for number, kind in enumerate(kinds, start=first)
+    kinds = {
+        "payment_id": "bigint", "kind": "text", "reason": "text", "meter_number": "text",
+        "tid_base": "smallint", "tid": "integer", "token": "text", "energy_wh": "bigint",
+        "tariff": "text", "tariff_version": "text", "tariff_category": "text",
+        "line_codes": "text", "line_amounts": "text",
+    }  # fmt: skip
+    decided = side_by_side(
+        {
+            name: text_array(number) if kind == "text" else number_array(number, kind)
+            for number, (name, kind) in enumerate(kinds.items(), start=first)
+        }
     )
     return f"""
 insert into outcome
@@ -120,9 +126,7 @@ insert into outcome
 select payment_id, kind, reason, meter_number, tid_base, tid, token, energy_wh, tariff,
        tariff_version, tariff_category, line_codes::text[], line_amounts::bigint[],
        ${first + len(kinds)}::timestamptz
-  from unnest({arrays})
-       as decided (payment_id, kind, reason, meter_number, tid_base, tid, token, energy_wh, tariff,
-                   tariff_version, tariff_category, line_codes, line_amounts)
+  from {decided} as decided
 on conflict (payment_id) do update
    set kind = excluded.kind, reason = excluded.reason, meter_number = excluded.meter_number,
        tid_base = excluded.tid_base, tid = excluded.tid, token = excluded.token,

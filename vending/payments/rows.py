@@ -13,6 +13,7 @@ from vending.postgres.columns import (
     instants,
     number_array,
     numbers,
+    side_by_side,
 )
 from vending.postgres.pool import Session
 
@@ -72,26 +73,28 @@ def insert_payments(first: int) -> str:
 
     The unique (operator, transaction_id) is what makes a repeat a repeat.
     """
-    arrays = ", ".join(
-        (
-            number_array(first, "bigint"),
-            *(any_text_array(number) for number in range(first + 1, first + 6)),
-            number_array(first + 6, "bigint"),
-            instant_array(first + 7),
-            instant_array(first + 8),
-            any_text_array(first + 9),
-            any_text_array(first + 10),
-            f"${first + 11}::bytea[]",
-        )
+    told = side_by_side(
+        {
+            "payment_id": number_array(first, "bigint"),
+            "operator": any_text_array(first + 1),
+            "transaction_id": any_text_array(first + 2),
+            "short_code": any_text_array(first + 3),
+            "product": any_text_array(first + 4),
+            "account_reference": any_text_array(first + 5),
+            "amount_minor": number_array(first + 6, "bigint"),
+            "paid": instant_array(first + 7),
+            "received": instant_array(first + 8),
+            "payer": any_text_array(first + 9),
+            "payer_kind": any_text_array(first + 10),
+            "raw": f"${first + 11}::bytea[]",
+        }
     )
     return f"""
 insert into payment (payment_id, operator, transaction_id, short_code, product,
                      account_reference, amount_minor, paid_at, received_at, payer, payer_kind, raw)
 select payment_id, operator, transaction_id, short_code, product, account_reference, amount_minor,
        {instant("paid")}, {instant("received")}, payer, payer_kind, raw
-  from unnest({arrays})
-       as told (payment_id, operator, transaction_id, short_code, product, account_reference,
-                amount_minor, paid, received, payer, payer_kind, raw)
+  from {told} as told
 """  # noqa: S608 -- only parameter numbers and type names are put into the text
 
 

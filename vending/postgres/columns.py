@@ -4,7 +4,7 @@ asyncpg checks and encodes an array element by element, which for fifty columns 
 a vend costs. A column joined into one text is one parameter, and PostgreSQL takes it apart again.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from vending.errors import Inconsistent
@@ -71,6 +71,15 @@ def instants(values: Iterable[datetime | None]) -> str:
 def numbers(values: Iterable[int | None]) -> str:
     """Return whole numbers as one parameter for `number_array`."""
     return "{" + ",".join(["null" if value is None else str(value) for value in values]) + "}"
+
+
+def side_by_side(columns: Mapping[str, str]) -> str:
+    """Return the SQL of a subquery that has the elements of these arrays beside each other.
+
+    `columns` are the arrays by the names of their columns.
+    """
+    # As unnest of them all, which would write every column down by itself before the first row.
+    return f"(select {', '.join(f'unnest({array}) as {name}' for name, array in columns.items())})"
 
 
 def text_array(parameter: int) -> str:
