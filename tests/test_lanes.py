@@ -1,7 +1,10 @@
 """Lanes: who is served when, how a backlog yields to live payments, and when it will be gone."""
 
 import math
+from collections.abc import Callable
 from datetime import timedelta
+
+import pytest
 
 from tests.builders import a_payment
 from tests.conftest import SettableClock
@@ -63,6 +66,17 @@ def test_the_backlog_has_its_share_however_many_live_payments_wait(clock: Settab
         assert sum(one.doubtful for one in held.take()) == GUARANTEED
 
 
+def test_a_backlog_is_drained_a_little_at_a_time_beside_few_live_payments(
+    clock: SettableClock,
+) -> None:
+    held = Lanes(batch_max=500)
+    held.sideline(claims(1_000, clock))
+    held.arrive(claims(5, clock), now=clock())
+    taken = held.take()
+    assert numbers(taken[:5]) == numbers([one for one in taken if not one.doubtful])
+    assert len(taken) == 5 + lanes.DRAIN_LEAST
+
+
 def test_a_smaller_batch_keeps_the_same_share_for_the_backlog(clock: SettableClock) -> None:
     held = Lanes(batch_max=BATCH)
     held.sideline(claims(1_000, clock))
@@ -122,6 +136,65 @@ def test_who_asks_for_what_is_only_on_disk_has_it_fetched(clock: SettableClock) 
     assert first.doubtful
 
 
+def test_what_was_undecided_since_a_watch_began_is_in_no_doubt(clock: SettableClock) -> None:
+    held = Lanes(batch_max=BATCH)
+    held.arrive(claims(3, clock), now=clock())
+    before, meanwhile, later = held.take()
+    held.settled(before)
+    settled = held.watch()
+    held.settled(meanwhile)
+    (left_behind,) = claims(1, clock)
+    held.sideline([meanwhile, later, left_behind], settled=settled)
+    held.settled(later)
+    (taken,) = held.take()
+    assert taken == left_behind
+    assert not taken.doubtful
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [
+        pytest.param(Lanes.unwatch, id="somebody else vended"),
+        pytest.param(Lanes.put_back, id="a batch is in doubt"),
+        pytest.param(Lanes.clear, id="the right to vend was lost"),
+        pytest.param(Lanes.watch, id="another watch began"),
+    ],
+)
+def test_a_watch_that_has_ended_takes_no_doubt_away(
+    clock: SettableClock, ends: Callable[[Lanes], object]
+) -> None:
+    held = Lanes(batch_max=BATCH)
+    settled = held.watch()
+    ends(held)
+    held.sideline(claims(1, clock), settled=settled)
+    assert [one.doubtful for one in held.take()] == [True]
+
+
+def test_a_watch_is_good_for_one_look(clock: SettableClock) -> None:
+    held = Lanes(batch_max=BATCH)
+    settled = held.watch()
+    for _ in range(2):
+        held.sideline(claims(1, clock), settled=settled)
+    assert [one.doubtful for one in held.take()] == [False, True]
+
+
+def test_the_backlog_is_told_from_live_payments_however_it_was_served(
+    clock: SettableClock,
+) -> None:
+    held = Lanes(batch_max=BATCH)
+    live, old, asked, fetched = claims(4, clock)
+    held.arrive([live], now=clock())
+    held.sideline([old, asked], settled=held.watch())
+    held.bump(asked.payment.payment_id)
+    held.bring_forward([fetched])
+    held.take()
+    held.put_back()
+    late = {number: held.settled(one) for one in held.take() for number in numbers([one])}
+    assert [late[number] for number in numbers([live, old, asked, fetched])] == [True] * 4
+    held.arrive([live], now=clock())
+    assert [held.settled(one) for one in held.take()] == [False]
+
+
 def test_what_is_asked_for_is_bounded_too() -> None:
     held = Lanes(batch_max=BATCH)
     for number in range(lanes.WANTED_MAX + 10):
@@ -149,8 +222,10 @@ def _seconds(drain: Drain, count: int, *, waits: list[float], drained: int) -> N
 _seconds.now = 0.0  # type: ignore[attr-defined]
 
 
-def test_a_drain_yields_to_slow_live_payments_down_to_its_share_and_no_further() -> None:
+def test_a_drain_yields_to_slow_live_payments_down_to_its_least_and_no_further() -> None:
     drain = Drain(least=GUARANTEED, most=BATCH)
+    assert drain.most_now == GUARANTEED
+    _seconds(drain, 9, waits=[], drained=500)
     assert drain.most_now == BATCH
     _seconds(drain, 3, waits=[0.5] * 50, drained=500)
     assert GUARANTEED < drain.most_now < BATCH
@@ -169,7 +244,7 @@ def test_a_drain_grows_again_when_live_payments_are_quick_or_gone() -> None:
 def test_where_live_payments_are_slow_by_themselves_the_drain_is_not_to_blame() -> None:
     drain = Drain(least=GUARANTEED, most=BATCH)
     _seconds(drain, 20, waits=[0.3] * 50, drained=0)
-    _seconds(drain, 20, waits=[0.5] * 50, drained=500)
+    _seconds(drain, 40, waits=[0.5] * 50, drained=500)
     assert drain.most_now == BATCH
     _seconds(drain, 20, waits=[0.7] * 50, drained=500)
     assert drain.most_now == GUARANTEED

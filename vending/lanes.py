@@ -32,8 +32,12 @@ SIDELINED_AFTER = timedelta(seconds=60)
 WANTED_MAX = 1_000
 """Payments asked for that are not in memory: more people do not dial in between two looks."""
 
-LIVE_SECONDS = 0.03
-"""Live p99 up to which the backlog may grow its part: two batches of 150, the guaranteed share."""
+DRAIN_LEAST = 24
+"""So many of the backlog go into a batch at first, and whatever live payments take; a batch of
+fewer costs nearly as much as this one."""
+
+LIVE_SECONDS = 0.02
+"""Live p99 up to which the backlog may grow its part: a commit of the inbox and two batches."""
 
 LIVE_RATIO = 2.0
 """Where live payments take longer by themselves, the backlog may double that and no more."""
@@ -50,6 +54,9 @@ SPEED_BATCH = 64
 
 Identity = tuple[int, int | None]
 
+Settled = set[Identity]
+"""What is settled while a watch lasts."""
+
 
 class Lanes:
     """Claims that wait, each at most once, and those being decided."""
@@ -59,8 +66,10 @@ class Lanes:
         self._fresh: OrderedDict[Identity, Claim] = OrderedDict()
         self._sidelined: OrderedDict[Identity, Claim] = OrderedDict()
         self._taken: dict[Identity, Claim] = {}
+        self._late: set[Identity] = set()
+        self._settled: Settled | None = None
         self._wanted: set[int] = set()
-        self.drain = Drain(least=max(1, int(batch_max * SIDELINED_SHARE)), most=batch_max)
+        self.drain = Drain(least=min(DRAIN_LEAST, batch_max), most=batch_max)
         self.beyond: int | None = 0
         """Undecided payments that the sweep knows of besides; None: too many to count in time."""
         self.spooled = 0
@@ -120,10 +129,28 @@ class Lanes:
             elif not self.full:
                 self._hold(claim, self._fresh)
 
-    def sideline(self, claims: Iterable[Claim]) -> None:
-        """Take in what the sweep found: perhaps decided already."""
+    def watch(self) -> Settled:
+        """Return what will hold everything that is settled from now on, for `sideline`."""
+        self._settled = Settled()
+        return self._settled
+
+    def unwatch(self) -> None:
+        """Hear that others may have settled payments as well: no watch is of any use now."""
+        self._settled = None
+
+    def sideline(self, claims: Iterable[Claim], *, settled: Settled | None = None) -> None:
+        """Take in what the sweep found: perhaps decided already.
+
+        Unless it was undecided when the watch began that has `settled`, and is not settled since.
+        """
+        if settled is None or settled is not self._settled:
+            for claim in claims:
+                self._hold(replace(claim, doubtful=True), self._sidelined)
+            return
+        self._settled = None
         for claim in claims:
-            self._hold(replace(claim, doubtful=True), self._sidelined)
+            if _identity(claim) not in settled:
+                self._hold(claim, self._sidelined)
 
     def take(self, *, most: int | None = None) -> list[Claim]:
         """Return the next batch: live payments first, with the backlog's share kept for it.
@@ -132,19 +159,31 @@ class Lanes:
         """
         room = self._batch_max if most is None else min(most, self._batch_max)
         kept = min(len(self._sidelined), int(room * SIDELINED_SHARE))
-        batch = self._pop(self._fresh, room - kept)
-        return batch + self._pop(self._sidelined, min(room - len(batch), self.drain.most_now))
+        fresh = self._pop(self._fresh, room - kept)
+        share = int(len(fresh) * SIDELINED_SHARE / (1 - SIDELINED_SHARE))
+        late = self._pop(self._sidelined, min(room - len(fresh), max(share, self.drain.most_now)))
+        self._late.update(map(_identity, late))
+        return fresh + late
 
-    def settled(self, claim: Claim) -> None:
-        """Forget a claim that was taken: it has its outcome, or a person has it."""
-        self._taken.pop(_identity(claim), None)
+    def settled(self, claim: Claim) -> bool:
+        """Forget a claim that was taken: it has its outcome, or a person has it.
+
+        Returns whether it was of the backlog.
+        """
+        identity = _identity(claim)
+        self._taken.pop(identity, None)
+        if self._settled is not None:
+            self._settled.add(identity)
+        late = identity in self._late
+        self._late.discard(identity)
+        return late
 
     def put_back(self) -> None:
         """Keep what was taken and is not settled, first in the sidelined lane: it is in doubt."""
         for identity, claim in reversed(self._taken.items()):
             self._sidelined[identity] = replace(claim, doubtful=True)
             self._sidelined.move_to_end(identity, last=False)
-        self._taken.clear()
+        self._forget_taken()
 
     def bump(self, payment_id: int) -> bool:
         """Move a waiting payment to the front; one that is not in memory is noted for the sweep.
@@ -155,6 +194,7 @@ class Lanes:
         claim = self._sidelined.pop(identity, None)
         if claim is not None:
             self._fresh[identity] = claim
+            self._late.add(identity)
         if identity in self._fresh:
             self._fresh.move_to_end(identity, last=False)
         elif identity not in self._taken:
@@ -174,12 +214,15 @@ class Lanes:
             identity = _identity(claim)
             self._hold(replace(claim, doubtful=True), self._fresh)
             if identity in self._fresh:
+                self._late.add(identity)
                 self._fresh.move_to_end(identity, last=False)
 
     def clear(self) -> list[Claim]:
         """Forget everything and return it."""
         held = [*self._taken.values(), *self._fresh.values(), *self._sidelined.values()]
-        for lane in (self._taken, self._fresh, self._sidelined):
+        self._forget_taken()
+        for lane in (self._fresh, self._sidelined):
+            self._late.difference_update(lane)
             lane.clear()
         self._wanted.clear()
         self.beyond = 0
@@ -198,6 +241,11 @@ class Lanes:
         if not (identity in self._fresh or identity in self._sidelined or identity in self._taken):
             lane[identity] = claim
 
+    def _forget_taken(self) -> None:
+        self._late.difference_update(self._taken)
+        self._taken.clear()
+        self.unwatch()
+
     def _pop(self, lane: "OrderedDict[Identity, Claim]", most: int) -> list[Claim]:
         popped = [lane.popitem(last=False) for _ in range(min(most, len(lane)))]
         self._taken.update(popped)
@@ -207,8 +255,8 @@ class Lanes:
 class Drain:
     """How many of the backlog go into one batch: all that leaves live payments quick.
 
-    Once a second the p99 of the live payments decided in it is looked at. Above its limit the
-    backlog's part shrinks by 30 %, but never below the guaranteed share; under it, it grows by
+    Few at first. Once a second the p99 of the live payments decided in it is looked at. Above its
+    limit the backlog's part shrinks by 30 %, but never below the least; under it, it grows by
     10 %; and by half when hardly anybody live was there. The limit is LIVE_SECONDS, or LIVE_RATIO
     times what live payments take while nothing is drained.
     """
@@ -216,7 +264,7 @@ class Drain:
     def __init__(self, *, least: int, most: int) -> None:
         self._least = least
         self._most = most
-        self.most_now = most
+        self.most_now = least
         self._usual = 0.0
         self._waits: list[float] = []
         self._drained = 0

@@ -265,9 +265,9 @@ class Pipeline:
         drained = 0
         counts: Counter[tuple[str, str]] = Counter()
         for claim, result in zip(claims, results, strict=True):
-            self._lanes.settled(claim)
+            late = self._lanes.settled(claim)
             self._answers.give(claim, result)
-            drained += claim.doubtful
+            drained += late
             if isinstance(result, VendingError):
                 counts["nothing_sold", result.code] += 1
                 continue
@@ -276,7 +276,7 @@ class Pipeline:
                 counts[result.kind, result.reason or ""] += 1
                 waited = max(0.0, (now - claim.payment.received_at).total_seconds())
                 waits.append(waited)
-                if not claim.doubtful:
+                if not late:
                     live.append(waited)
         metrics.vend_seconds.observe_all(waits)
         for labels, count in counts.items():

@@ -20,7 +20,7 @@ from vending.answers import Answers, SaleUnavailable
 from vending.claims import Claim, Terms, Wish
 from vending.clock import Clock
 from vending.errors import VendingError
-from vending.lanes import Lanes
+from vending.lanes import Lanes, Settled
 from vending.lease import Fence, Fenced, Lease
 from vending.numbering import Numbers
 from vending.office import Office, OfficeClosed
@@ -200,11 +200,19 @@ class Sequencer:
         self._work.set()
         self._pipeline.stir()
 
-    def offer_swept(self, claims: Iterable[Claim]) -> None:
-        """Hand over what the sweep found undecided, and requests to reassign."""
+    def watch(self) -> Settled:
+        """Return what will hold the payments that are settled from now on, for `offer_swept`."""
+        return self._lanes.watch()
+
+    def offer_swept(self, claims: Iterable[Claim], *, settled: Settled | None = None) -> None:
+        """Hand over what the sweep found undecided, and requests to reassign.
+
+        What was read as undecided since a watch began is looked up once more before it is decided,
+        unless that watch has told ever since what is `settled`.
+        """
         if self._standing_by:
             return
-        self._lanes.sideline(claims)
+        self._lanes.sideline(claims, settled=settled)
         self._call()
 
     def pause(self) -> None:
@@ -291,6 +299,7 @@ class Sequencer:
             await _at_most(self._lease.seconds / 4, self._stop_asked)
             return
         self._fence = fence
+        self._lanes.unwatch()  # somebody else may have vended since
         self._away = False
         metrics.sequencer_owner.set(1)
         self._log.info("this server vends", shard=fence.shard, epoch=fence.epoch)

@@ -213,10 +213,12 @@ class Sweep:
             if not room:
                 await self._rest(0.05)
                 continue
+            settled = self._sequencer.watch()
             rows = await self._readers.fetch(UNDECIDED, start, end, room)
             payments = [payment_of(row) for row in rows]
             self._sequencer.offer_swept(
-                Claim(payment=one, reference=one.notice.account_reference) for one in payments
+                (Claim(payment=one, reference=one.notice.account_reference) for one in payments),
+                settled=settled,
             )
             if payments:
                 yield payments
