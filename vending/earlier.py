@@ -24,13 +24,24 @@ ALIKE_WITHIN = timedelta(seconds=30)
 """A clerk who sells again to the same customer by mistake does it at once."""
 
 # Nearly always one row or none: a meter's tokens have an index, in the order of their identifiers.
+# The offsets keep the planner from beginning with the payments, all of which it would read.
 READ = """
 select payment.operator, payment.transaction_id, payment.short_code, payment.account_reference,
        payment.amount_minor
   from unnest($1::text[], $2::smallint[], $3::integer[]) as asked (meter_number, tid_base, tid)
-  join outcome on outcome.meter_number = asked.meter_number
-   and outcome.tid_base = asked.tid_base and outcome.tid >= asked.tid
-  join payment on payment.payment_id = outcome.payment_id
+ cross join lateral (
+        select payment_id
+          from outcome
+         where outcome.meter_number = asked.meter_number
+           and outcome.tid_base = asked.tid_base and outcome.tid >= asked.tid
+        offset 0
+       ) as sold
+ cross join lateral (
+        select operator, transaction_id, short_code, account_reference, amount_minor, received_at
+          from payment
+         where payment.payment_id = sold.payment_id
+        offset 0
+       ) as payment
  where payment.operator like 'vendor:%' and payment.received_at >= $4
 """
 
