@@ -28,6 +28,7 @@ class Chart:
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
         self._literals: dict[tuple[Posting, ...], tuple[str, str]] = {}
+        self._kinds: dict[tuple[str, ...], str] = {}
 
     async def open(self, db: Session, codes: Iterable[str]) -> None:
         """Make sure every code has a number, opening accounts that do not exist yet."""
@@ -50,15 +51,18 @@ class Chart:
     def literals(self, postings: tuple[Posting, ...]) -> tuple[str, str]:
         """Return an entry's account numbers and its cents, each as a PostgreSQL array literal.
 
-        They are remembered: most people pay the same few sums. KeyError as `number`.
+        They are remembered, since most people pay the same few sums, and so are the accounts of
+        entries of one kind, whatever the sum. KeyError as `number`.
         """
         found = self._literals.get(postings)
         if found is None:
             codes, minors = zip(*postings, strict=True)
-            found = _literal(map(self.number, codes)), _literal(minors)
+            accounts = self._kinds.get(codes) or _literal(map(self.number, codes))
+            found = accounts, _literal(minors)
             if len(self._literals) >= REMEMBERED_MAX:
                 self._literals.clear()
-            self._literals[postings] = found
+                self._kinds.clear()
+            self._literals[postings], self._kinds[codes] = found, accounts
         return found
 
 

@@ -94,7 +94,12 @@ def _literals(lines: tuple[tuple[str, int], ...]) -> tuple[str | None, str | Non
     if not lines:
         return None, None
     codes, amounts = zip(*lines, strict=True)
-    return _literal(codes), _literal(amounts)
+    return _codes(codes), _literal(amounts)
+
+
+@lru_cache(maxsize=1024)  # receipts are of a few kinds, whatever the sum
+def _codes(codes: tuple[str, ...]) -> str:
+    return _literal(codes)
 
 
 def _literal(values: Iterable[object]) -> str:

@@ -6,6 +6,7 @@ any day is reserved for special-purpose tokens and is skipped. A meter's identif
 """
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from vending.errors import Refused
 
@@ -38,10 +39,15 @@ def next_identifier(at: datetime, *, tid_base: int, after: int) -> int:
     `after` is the last identifier used on this base date, 0 when there is none. Raises
     IdentifiersExhausted outside the 24 bits.
     """
-    minute = (at - BASE_DATES[tid_base]) // _MINUTE
+    minute = _minute(at, tid_base)
     tid = max(minute, after + 1)
     if tid % _MINUTES_A_DAY == _RESERVED_MINUTE:
         tid += 1
     if minute < 0 or tid > TID_MAX:
         raise IdentifiersExhausted(tid_base=tid_base)
     return tid
+
+
+@lru_cache(maxsize=16)  # all sales of a batch ask for the same instant
+def _minute(at: datetime, tid_base: int) -> int:
+    return (at - BASE_DATES[tid_base]) // _MINUTE
