@@ -246,11 +246,13 @@ def test_a_backlog_that_can_be_no_smaller_a_part_goes_at_a_pace() -> None:
     quick, slow = [0.001] * 50, [0.5] * 50
     for second in range(20):
         drain.note(slow, drained=40_000, at=float(second))
-    assert drain.part(20.0) == GUARANTEED  # nothing was taken for long
-    drain.took(GUARANTEED)
+    saved = int(lanes.PACE_LEAST * lanes.SAVED_SECONDS)
+    for _ in range(saved // GUARANTEED):  # nothing was taken for long
+        assert drain.part(20.0) == GUARANTEED
+        drain.took(GUARANTEED)
     assert drain.part(20.0) == 0
     rest = drain.rest(20.0)
-    assert rest == pytest.approx(GUARANTEED / lanes.PACE_LEAST)
+    assert rest == pytest.approx((GUARANTEED - saved % GUARANTEED) / lanes.PACE_LEAST)
     assert drain.part(20.0 + rest / 2) == 0
     assert drain.part(20.0 + rest * 1.01) == GUARANTEED
     for second in range(20, 40):
@@ -265,7 +267,8 @@ def test_a_pace_ends_when_nobody_else_is_there() -> None:
     drain = Drain(least=GUARANTEED, most=BATCH)
     for second in range(20):
         drain.note([0.5] * 50, drained=40_000, at=float(second))
-    drain.took(drain.part(20.0))
+    while taken := drain.part(20.0):
+        drain.took(taken)
     assert drain.rest(20.0) > 0.0
     drain.note([], drained=40_000, at=21.0)
     assert drain.rest(21.0) == 0.0
@@ -276,13 +279,14 @@ def test_lanes_rest_only_while_nothing_but_the_backlog_waits(clock: SettableCloc
     assert held.rest(0.0) == math.inf
     for second in range(20):
         held.drain.note([0.5] * 50, drained=40_000, at=float(second))
-    held.sideline(claims(100, clock))
+    held.sideline(claims(1_000, clock))
     assert len(held.take(at=20.0)) == lanes.DRAIN_LEAST
-    assert held.take(at=20.0) == []
+    while held.take(at=20.0):
+        pass
     assert 0.0 < held.rest(20.0) < 1.0
     held.arrive(claims(10, clock), now=clock())
     assert held.rest(20.0) == 0.0
-    assert len(held.take(at=20.0)) == 14  # ten, and the share of the backlog beside them
+    assert len(held.take(at=20.0)) == 14  # ten, and their share of the backlog
 
 
 def test_where_live_payments_are_slow_by_themselves_the_drain_is_not_to_blame() -> None:

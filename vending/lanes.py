@@ -32,7 +32,7 @@ SIDELINED_AFTER = timedelta(seconds=60)
 WANTED_MAX = 1_000
 """Payments asked for that are not in memory: more people do not dial in between two looks."""
 
-DRAIN_LEAST = 24
+DRAIN_LEAST = 36
 """So many of the backlog go into a batch at first, and whatever live payments take; a batch of
 fewer costs nearly as much as this one."""
 
@@ -45,6 +45,9 @@ LIVE_SECONDS = 0.015
 
 LIVE_RATIO = 2.0
 """Where live payments take longer by themselves, the backlog may double that and no more."""
+
+SAVED_SECONDS = 0.02
+"""What a paced backlog could not take while others were served, it may take so long after."""
 
 DRAIN_WINDOW_SECONDS = 1.0
 DRAIN_SAMPLES_MIN = 20
@@ -281,7 +284,7 @@ class Drain:
         self._pace = math.inf
         self._allowed = 0.0
         self._allowed_at = -math.inf
-        self._usual = 0.0
+        self._usual = LIVE_SECONDS / LIVE_RATIO
         self._waits: list[float] = []
         self._drained = 0
         self._since: float | None = None
@@ -292,9 +295,10 @@ class Drain:
         if math.isinf(self._pace):
             return self.most_now
         passed = max(0.0, at - self._allowed_at)
-        self._allowed = min(self.most_now, self._allowed + self._pace * passed)
+        saved = max(self.most_now, self._pace * SAVED_SECONDS)
+        self._allowed = min(saved, self._allowed + self._pace * passed)
         self._allowed_at = at
-        return int(self._allowed) if self._allowed >= self._least else 0
+        return min(self.most_now, int(self._allowed)) if self._allowed >= self._least else 0
 
     def took(self, count: int) -> None:
         """Hear how many were taken."""
@@ -333,7 +337,8 @@ class Drain:
             return
         p99 = sorted(self._waits)[int(len(self._waits) * 0.99)]
         if not self._drained:
-            self._usual = (3 * self._usual + p99) / 4 if self._usual else p99
+            # Slow by themselves is what they are for long, not in the first moments of a server.
+            self._usual = min(p99, self._usual + (p99 - self._usual) / 8)
         elif p99 > max(LIVE_SECONDS, LIVE_RATIO * self._usual):
             if self.most_now == self._least:
                 self._pace = max(PACE_LEAST, min(self._pace, rate) * 0.85)
