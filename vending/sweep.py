@@ -26,8 +26,8 @@ from vending.tokens import requests
 from vending.tokens.requests import Request
 from vending.tokens.special import Caps, SpecialAsked, caller_of, facts_of
 
-FOUND_MAX = 1_000
-"""Payments in one read: a few milliseconds of the database's time."""
+FOUND_MAX = 200
+"""Payments in one read: a millisecond of the event loop's time to take in."""
 
 RECENT = timedelta(seconds=15)
 """What the frequent look covers: longer than any hand-over takes."""
