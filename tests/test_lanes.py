@@ -32,7 +32,7 @@ def test_live_payments_are_served_in_the_order_of_arrival(clock: SettableClock) 
     held = Lanes(batch_max=BATCH)
     held.arrive(waiting, now=clock())
     assert [len(held), held.fresh, held.sidelined] == [250, 250, 0]
-    taken = [*held.take(), *held.take(), *held.take()]
+    taken = [*held.take(at=0.0), *held.take(at=0.0), *held.take(at=0.0)]
     assert numbers(taken) == numbers(waiting)
     assert len(held) == 250  # what is in hand still waits for its outcome
     for one in taken:
@@ -63,7 +63,7 @@ def test_the_backlog_has_its_share_however_many_live_payments_wait(clock: Settab
     held.sideline(claims(1_000, clock))
     held.arrive(claims(1_000, clock), now=clock())
     for _ in range(3):
-        assert sum(one.doubtful for one in held.take()) == GUARANTEED
+        assert sum(one.doubtful for one in held.take(at=0.0)) == GUARANTEED
 
 
 def test_a_backlog_is_drained_a_little_at_a_time_beside_few_live_payments(
@@ -72,7 +72,7 @@ def test_a_backlog_is_drained_a_little_at_a_time_beside_few_live_payments(
     held = Lanes(batch_max=500)
     held.sideline(claims(1_000, clock))
     held.arrive(claims(5, clock), now=clock())
-    taken = held.take()
+    taken = held.take(at=0.0)
     assert numbers(taken[:5]) == numbers([one for one in taken if not one.doubtful])
     assert len(taken) == 5 + lanes.DRAIN_LEAST
 
@@ -81,20 +81,20 @@ def test_a_smaller_batch_keeps_the_same_share_for_the_backlog(clock: SettableClo
     held = Lanes(batch_max=BATCH)
     held.sideline(claims(1_000, clock))
     held.arrive(claims(1_000, clock), now=clock())
-    taken = held.take(most=BATCH // 2)
+    taken = held.take(at=0.0, most=BATCH // 2)
     assert [len(taken), sum(one.doubtful for one in taken)] == [BATCH // 2, GUARANTEED // 2]
-    assert len(held.take(most=BATCH * 9)) == BATCH
+    assert len(held.take(at=0.0, most=BATCH * 9)) == BATCH
 
 
 def test_what_was_taken_and_not_settled_comes_first_and_in_doubt(clock: SettableClock) -> None:
     held = Lanes(batch_max=BATCH)
     waiting = claims(5, clock)
     held.arrive(waiting, now=clock())
-    taken = held.take()
+    taken = held.take(at=0.0)
     held.settled(taken[1])
     held.sideline(claims(3, clock))
     held.put_back()
-    again = held.take()
+    again = held.take(at=0.0)
     assert numbers(again)[:4] == numbers([waiting[0], *waiting[2:]])
     assert all(one.doubtful for one in again)
 
@@ -105,7 +105,7 @@ def test_a_payment_is_held_once(clock: SettableClock) -> None:
     for _ in range(2):
         held.arrive(waiting, now=clock())
         held.sideline(waiting)
-    taken = held.take()
+    taken = held.take(at=0.0)
     held.arrive(waiting, now=clock())
     held.bring_forward(waiting)
     assert len(taken) == len(held) == 2
@@ -118,7 +118,7 @@ def test_who_asks_for_a_waiting_payment_is_served_next(clock: SettableClock) -> 
     held.sideline(old)
     assert held.bump(live[300].payment.payment_id)
     assert held.bump(old[499].payment.payment_id)
-    assert numbers(held.take())[:2] == numbers([old[499], live[300]])
+    assert numbers(held.take(at=0.0))[:2] == numbers([old[499], live[300]])
     assert held.bump(live[0].payment.payment_id)  # in hand: nothing to do, and nothing to fetch
     assert held.wanted() == []
 
@@ -131,7 +131,7 @@ def test_who_asks_for_what_is_only_on_disk_has_it_fetched(clock: SettableClock) 
     assert held.wanted() == [far.payment.payment_id]
     assert held.wanted() == []
     held.bring_forward([far])
-    first = held.take()[0]
+    first = held.take(at=0.0)[0]
     assert numbers([first]) == numbers([far])
     assert first.doubtful
 
@@ -139,14 +139,14 @@ def test_who_asks_for_what_is_only_on_disk_has_it_fetched(clock: SettableClock) 
 def test_what_was_undecided_since_a_watch_began_is_in_no_doubt(clock: SettableClock) -> None:
     held = Lanes(batch_max=BATCH)
     held.arrive(claims(3, clock), now=clock())
-    before, meanwhile, later = held.take()
+    before, meanwhile, later = held.take(at=0.0)
     held.settled(before)
     settled = held.watch()
     held.settled(meanwhile)
     (left_behind,) = claims(1, clock)
     held.sideline([meanwhile, later, left_behind], settled=settled)
     held.settled(later)
-    (taken,) = held.take()
+    (taken,) = held.take(at=0.0)
     assert taken == left_behind
     assert not taken.doubtful
 
@@ -167,7 +167,7 @@ def test_a_watch_that_has_ended_takes_no_doubt_away(
     settled = held.watch()
     ends(held)
     held.sideline(claims(1, clock), settled=settled)
-    assert [one.doubtful for one in held.take()] == [True]
+    assert [one.doubtful for one in held.take(at=0.0)] == [True]
 
 
 def test_a_watch_is_good_for_one_look(clock: SettableClock) -> None:
@@ -175,7 +175,7 @@ def test_a_watch_is_good_for_one_look(clock: SettableClock) -> None:
     settled = held.watch()
     for _ in range(2):
         held.sideline(claims(1, clock), settled=settled)
-    assert [one.doubtful for one in held.take()] == [False, True]
+    assert [one.doubtful for one in held.take(at=0.0)] == [False, True]
 
 
 def test_the_backlog_is_told_from_live_payments_however_it_was_served(
@@ -187,12 +187,12 @@ def test_the_backlog_is_told_from_live_payments_however_it_was_served(
     held.sideline([old, asked], settled=held.watch())
     held.bump(asked.payment.payment_id)
     held.bring_forward([fetched])
-    held.take()
+    held.take(at=0.0)
     held.put_back()
-    late = {number: held.settled(one) for one in held.take() for number in numbers([one])}
+    late = {number: held.settled(one) for one in held.take(at=0.0) for number in numbers([one])}
     assert [late[number] for number in numbers([live, old, asked, fetched])] == [True] * 4
     held.arrive([live], now=clock())
-    assert [held.settled(one) for one in held.take()] == [False]
+    assert [held.settled(one) for one in held.take(at=0.0)] == [False]
 
 
 def test_what_is_asked_for_is_bounded_too() -> None:
@@ -206,7 +206,7 @@ def test_clearing_returns_everything_once(clock: SettableClock) -> None:
     held = Lanes(batch_max=2)
     waiting = claims(5, clock)
     held.arrive(waiting, now=clock())
-    held.take()
+    held.take(at=0.0)
     assert numbers(held.clear()) == numbers(waiting)
     assert len(held) == 0
     held.arrive(waiting, now=clock())
@@ -239,6 +239,54 @@ def test_a_drain_grows_again_when_live_payments_are_quick_or_gone() -> None:
         _seconds(drain, 20, waits=[0.5] * 50, drained=500)
         _seconds(drain, 40, waits=waits, drained=500)
         assert drain.most_now == BATCH
+
+
+def test_a_backlog_that_can_be_no_smaller_a_part_goes_at_a_pace() -> None:
+    drain = Drain(least=GUARANTEED, most=BATCH)
+    quick, slow = [0.001] * 50, [0.5] * 50
+    for second in range(20):
+        drain.note(slow, drained=40_000, at=float(second))
+    saved = int(lanes.PACE_LEAST * lanes.SAVED_SECONDS)
+    for _ in range(saved // GUARANTEED):  # nothing was taken for long
+        assert drain.part(20.0) == GUARANTEED
+        drain.took(GUARANTEED)
+    assert drain.part(20.0) == 0
+    rest = drain.rest(20.0)
+    assert rest == pytest.approx((GUARANTEED - saved % GUARANTEED) / lanes.PACE_LEAST)
+    assert drain.part(20.0 + rest / 2) == 0
+    assert drain.part(20.0 + rest * 1.01) == GUARANTEED
+    for second in range(20, 40):
+        drain.note(quick, drained=int(lanes.PACE_LEAST), at=float(second))
+        drain.took(drain.part(float(second)))
+    drain.note(quick, drained=1_000, at=41.0)  # by far not what the pace allows
+    assert drain.rest(41.0) == 0.0
+    assert drain.part(41.0) >= GUARANTEED
+
+
+def test_a_pace_ends_when_nobody_else_is_there() -> None:
+    drain = Drain(least=GUARANTEED, most=BATCH)
+    for second in range(20):
+        drain.note([0.5] * 50, drained=40_000, at=float(second))
+    while taken := drain.part(20.0):
+        drain.took(taken)
+    assert drain.rest(20.0) > 0.0
+    drain.note([], drained=40_000, at=21.0)
+    assert drain.rest(21.0) == 0.0
+
+
+def test_lanes_rest_only_while_nothing_but_the_backlog_waits(clock: SettableClock) -> None:
+    held = Lanes(batch_max=BATCH)
+    assert held.rest(0.0) == math.inf
+    for second in range(20):
+        held.drain.note([0.5] * 50, drained=40_000, at=float(second))
+    held.sideline(claims(1_000, clock))
+    assert len(held.take(at=20.0)) == lanes.DRAIN_LEAST
+    while held.take(at=20.0):
+        pass
+    assert 0.0 < held.rest(20.0) < 1.0
+    held.arrive(claims(10, clock), now=clock())
+    assert held.rest(20.0) == 0.0
+    assert len(held.take(at=20.0)) == 14  # ten, and their share of the backlog
 
 
 def test_where_live_payments_are_slow_by_themselves_the_drain_is_not_to_blame() -> None:

@@ -36,11 +36,18 @@ DRAIN_LEAST = 36
 """So many of the backlog go into a batch at first, and whatever live payments take; a batch of
 fewer costs nearly as much as this one."""
 
+PACE_LEAST = 10_500.0
+"""So many of the backlog in a second if the machine can, whatever live payments take: what fifteen
+hours of outage leave behind, 540,000, is to be gone within a minute."""
+
 LIVE_SECONDS = 0.015
 """Live p99 up to which the backlog may grow its part: a commit of the inbox and two batches."""
 
 LIVE_RATIO = 2.0
 """Where live payments take longer by themselves, the backlog may double that and no more."""
+
+SAVED_SECONDS = 0.02
+"""What a paced backlog could not take while others were served, it may take so long after."""
 
 DRAIN_WINDOW_SECONDS = 1.0
 DRAIN_SAMPLES_MIN = 20
@@ -94,6 +101,12 @@ class Lanes:
     def untaken(self) -> int:
         """How many payments wait to be taken."""
         return len(self._fresh) + len(self._sidelined)
+
+    def rest(self, at: float) -> float:
+        """Return in how many seconds there is something to take, if nothing arrives till then."""
+        if self._fresh:
+            return 0.0
+        return self.drain.rest(at) if self._sidelined else math.inf
 
     @property
     def ahead(self) -> int:
@@ -152,16 +165,18 @@ class Lanes:
             if _identity(claim) not in settled:
                 self._hold(claim, self._sidelined)
 
-    def take(self, *, most: int | None = None) -> list[Claim]:
+    def take(self, *, at: float, most: int | None = None) -> list[Claim]:
         """Return the next batch: live payments first, with the backlog's share kept for it.
 
-        `most` makes it smaller than batch_max.
+        `at` is a steady clock's time in seconds; `most` makes the batch smaller than batch_max.
         """
         room = self._batch_max if most is None else min(most, self._batch_max)
         kept = min(len(self._sidelined), int(room * SIDELINED_SHARE))
         fresh = self._pop(self._fresh, room - kept)
         share = int(len(fresh) * SIDELINED_SHARE / (1 - SIDELINED_SHARE))
-        late = self._pop(self._sidelined, min(room - len(fresh), max(share, self.drain.most_now)))
+        part = max(share, self.drain.part(at))
+        late = self._pop(self._sidelined, min(room - len(fresh), part))
+        self.drain.took(len(late))
         self._late.update(map(_identity, late))
         return fresh + late
 
@@ -256,20 +271,42 @@ class Drain:
     """How many of the backlog go into one batch: all that leaves live payments quick.
 
     Few at first. Once a second the p99 of the live payments decided in it is looked at. Above its
-    limit the backlog's part shrinks by 30 %, but never below the least; under it, it grows by
-    10 %; and by half when hardly anybody live was there. The limit is LIVE_SECONDS, or LIVE_RATIO
-    times what live payments take while nothing is drained.
+    limit the backlog's part shrinks by 30 %, but never below the least, and then its pace by 15 %,
+    but never below PACE_LEAST; under it the pace grows by 10 %, and when that holds nothing back
+    the part; and by half when hardly anybody live was there. The limit is LIVE_SECONDS, or
+    LIVE_RATIO times what live payments take while nothing is drained.
     """
 
     def __init__(self, *, least: int, most: int) -> None:
         self._least = least
         self._most = most
         self.most_now = least
+        self._pace = math.inf
+        self._allowed = 0.0
+        self._allowed_at = -math.inf
         self._usual = LIVE_SECONDS / LIVE_RATIO
         self._waits: list[float] = []
         self._drained = 0
         self._since: float | None = None
         self._rate = 0.0
+
+    def part(self, at: float) -> int:
+        """Return how many may be taken: none until it is time for the least of them."""
+        if math.isinf(self._pace):
+            return self.most_now
+        passed = max(0.0, at - self._allowed_at)
+        saved = max(self.most_now, self._pace * SAVED_SECONDS)
+        self._allowed = min(saved, self._allowed + self._pace * passed)
+        self._allowed_at = at
+        return min(self.most_now, int(self._allowed)) if self._allowed >= self._least else 0
+
+    def took(self, count: int) -> None:
+        """Hear how many were taken."""
+        self._allowed -= count
+
+    def rest(self, at: float) -> float:
+        """Return in how many seconds some may be taken."""
+        return 0.0 if self.part(at) else (self._least - self._allowed) / self._pace
 
     def note(self, waits: Sequence[float], *, drained: int, at: float) -> None:
         """Take note of a batch: how long its live payments waited, in seconds, and its backlog.
@@ -295,6 +332,7 @@ class Drain:
         rate = self._drained / passed
         self._rate = (self._rate + rate) / 2 if self._rate and rate else rate
         if len(self._waits) < DRAIN_SAMPLES_MIN:
+            self._pace = math.inf
             self._grow(1.5)
             return
         p99 = sorted(self._waits)[int(len(self._waits) * 0.99)]
@@ -302,7 +340,13 @@ class Drain:
             # Slow by themselves is what they are for long, not in the first moments of a server.
             self._usual = min(p99, self._usual + (p99 - self._usual) / 8)
         elif p99 > max(LIVE_SECONDS, LIVE_RATIO * self._usual):
+            if self.most_now == self._least:
+                self._pace = max(PACE_LEAST, min(self._pace, rate) * 0.85)
             self.most_now = max(self._least, int(self.most_now * 0.7))
+        elif rate * 1.1 < self._pace < math.inf:
+            self._pace = math.inf  # it is not the pace that holds the backlog back
+        elif self._pace < math.inf:
+            self._pace *= 1.1
         else:
             self._grow(1.1)
 

@@ -12,6 +12,7 @@ then.
 """
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -107,6 +108,11 @@ class Pipeline:
         waits = self._lanes.ahead / self._speed.per_second
         return waits if self._since is None else max(waits, monotonic() - self._since)
 
+    @property
+    def rest(self) -> float:
+        """In how many seconds a batch may begin, if nothing arrives till then."""
+        return self._lanes.rest(monotonic()) if self._going else math.inf
+
     def pause(self) -> None:
         """Let no batch begin; those that are taken are finished."""
         self._going = False
@@ -159,7 +165,7 @@ class Pipeline:
 
     def _next(self) -> _Batch | None:
         half = max(AHEAD_MIN, (self._lanes.untaken + 1) // 2)
-        claims = self._lanes.take(most=half) if self._going else []
+        claims = self._lanes.take(at=monotonic(), most=half) if self._going else []
         if not claims:
             return None
         if self._since is None:

@@ -312,12 +312,13 @@ class Sequencer:
         if await self._pipeline.step(fence):
             self._renewed_at = began
             return
-        if self._stopping:
+        rest = self._pipeline.rest
+        if self._stopping and math.isinf(rest):
             return
         if monotonic() - self._renewed_at > self._lease.seconds / 3:
             await self._renew(fence)
         self._lanes.publish()
-        await _at_most(self._lease.seconds / 3, self._work)
+        await _at_most(min(rest, self._lease.seconds / 3), self._work)
 
     async def _renew(self, fence: Fence) -> None:
         await lease.renew(self._writer, fence)
