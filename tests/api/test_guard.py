@@ -333,7 +333,7 @@ async def test_a_guard_that_is_ended_before_it_has_a_socket_does_nothing() -> No
 # A head that was read before
 
 
-def asked_of(read: Asked | Reading) -> Asked:
+def asked_of(read: Asked | Reading | bytes) -> Asked:
     assert isinstance(read, Asked)
     return read
 

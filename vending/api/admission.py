@@ -34,6 +34,9 @@ from vending.tallies import Count
 SALE_WAIT_SECONDS: Final = 0.25
 """A sale that would wait longer is refused: it would be late, and make all behind it late."""
 
+TOLD_SECONDS: Final = 0.05
+"""What a sale waits besides, when there is most to do: to be read, and for its answer's turn."""
+
 LENT_BELOW_SECONDS: Final = 0.05
 """While sales wait less than this there is enough for all, and nobody's share is counted."""
 
@@ -75,6 +78,9 @@ class Overloaded(Unavailable):
 
     reply: tuple[str, Reply] | None = None
     """The route and the reply it was told with last: many hear the same one."""
+
+    shed: Count
+    """What counts everybody who hears it, where many do."""
 
 
 class ShareExceeded(Unavailable):
@@ -136,20 +142,21 @@ class Admission:
         nothing, because there is most of them when there is least time.
         """
         if self._told is not None and self._seconds() < self._shut_until:
-            _shed(RequestClass.INTERACTIVE, self._told.facts["why"]).inc()
+            self._told.shed.inc()
             return self._told
         return self._overload(self._sequencer.estimated_wait)
 
     def _overload(self, wait: float) -> "Overloaded | None":
         wait += self.lag  # it has waited unread as well
-        if wait <= SALE_WAIT_SECONDS:
+        if wait + TOLD_SECONDS <= SALE_WAIT_SECONDS:
             return None
         reason = "not_vending" if math.isinf(wait) else "queue"
-        _shed(RequestClass.INTERACTIVE, reason).inc()
         told, now = self._told, self._seconds()
         if told is None or told.facts["why"] != reason or now >= self._told_until:
             self._told = told = Overloaded(why=reason, retry_after_seconds=self._after(wait))
+            told.shed = _shed(RequestClass.INTERACTIVE, reason)
             self._told_until = now + TOLD_ALIKE_SECONDS
+        told.shed.inc()
         self._shut_until = now + SHUT_SECONDS
         return told
 

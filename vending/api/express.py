@@ -105,8 +105,11 @@ class Way:
         self._heads: dict[bytes, _Head] = {}
         self._told_last = _NOTHING_TOLD
 
-    def read(self, data: bytes, peer: str | None) -> Asked | Reading:
-        """Say what the data is that a connection has brought after its last request."""
+    def read(self, data: bytes, peer: str | None) -> Asked | Reading | bytes:
+        """Say what the data is that a connection has brought after its last request.
+
+        For a request that nobody is let in with now that is the answer, as bytes.
+        """
         end = data.find(_END, 0, HEAD_BYTES_MAX) + len(_END)
         if end < len(_END):
             return Reading.DOUBT
@@ -117,9 +120,12 @@ class Way:
         express, call, body_bytes = known
         if len(data) != end + body_bytes:
             return Reading.DOUBT
+        closed = express.closed()
+        if closed is not None:
+            return self._written_again(self._told(closed, express.shown))
         return Asked(express, call if call.peer == peer else replace(call, peer=peer), data[end:])
 
-    def _read_anew(self, data: bytes, head: bytes, peer: str | None) -> Asked | Reading:
+    def _read_anew(self, data: bytes, head: bytes, peer: str | None) -> Asked | Reading | bytes:
         """Read a request whose head was not seen before, and remember what it says."""
         if _HEAD.fullmatch(head) is None:
             return Reading.DOUBT
@@ -133,14 +139,11 @@ class Way:
                     if len(self._heads) >= HEADS_MAX:
                         self._heads.clear()
                     self._heads[head] = _Head(express, call, len(reader.body))
-                    return Asked(express, call, reader.body)
+                    return self.read(data, peer)
         return Reading.WHOLE
 
     def refusal(self, asked: Asked) -> bytes | None:
         """Return what a caller hears who is not let in now; None for one who is."""
-        closed = asked.express.closed()
-        if closed is not None:
-            return self._written_again(self._told(closed, asked.express.shown))
         try:
             asked.express.admit(asked.call)
         except Exception as refused:  # noqa: BLE001 -- `told` has a reply to everything

@@ -77,6 +77,9 @@ class Guard(asyncio.Protocol):
         if self._way is not None:
             begins = self._inner is None or self.state is State.IDLE
             read = self._way.read(data, self._peer) if begins else Reading.DOUBT
+            if isinstance(read, bytes):
+                self._reply(read)
+                return
             if isinstance(read, Asked):
                 self._serve(read, self._way)
                 return

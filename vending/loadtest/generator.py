@@ -28,7 +28,7 @@ TIMED_OUT: Final = -1
 NOT_SENT: Final = -2
 """Status of a request that found no free connection in time; it never left."""
 
-_READ_BYTES: Final = 65_536
+_READ_BYTES: Final = 8_192
 _HEADS_KNOWN_MAX: Final = 4_096
 """Answers' heads are read once and remembered; the Date in them moves every second."""
 
