@@ -18,7 +18,7 @@ from tests.yard import Lane, Yard, a_yard, until
 from vending.office import Office, OfficeClosed
 from vending.payments.outcomes import Outcome
 from vending.payments.payment import Payment
-from vending.pipeline import AHEAD_MIN
+from vending.pipeline import AHEAD_MIN, FLOOD_MIN
 from vending.postgres.pool import Connection
 from vending.sequencer import SaleUnavailable
 from vending.tokens.issuer import CoreIssuer, Order, Token, TokenRefused
@@ -96,19 +96,26 @@ async def crossing(
         yield Crossing(yard, lane, diary)
 
 
-async def test_what_waits_is_shared_by_two_batches(
-    db: Connection, database: Database, clock: SettableClock
+@pytest.mark.parametrize(
+    ("waiting", "first"),
+    [
+        pytest.param(6 * AHEAD_MIN, [3 * AHEAD_MIN, 3 * AHEAD_MIN // 2], id="shared by two"),
+        pytest.param(FLOOD_MIN + 50, [FLOOD_MIN, 50], id="all that a batch may take in a flood"),
+    ],
+)
+async def test_a_batch_takes_a_part_of_what_waits(
+    db: Connection, database: Database, clock: SettableClock, waiting: int, first: list[int]
 ) -> None:
     async with a_yard(db, database, clock) as yard:
         diary = Diary()
         office = an_office(clock, issuer=diary)
-        lane = await yard.lane(batch_max=500, office=lambda: office)
+        lane = await yard.lane(batch_max=FLOOD_MIN, office=lambda: office)
         await until(lambda: lane.sequencer.running)
-        payments = await yard.payments(6 * AHEAD_MIN)
+        payments = await yard.payments(waiting)
         lane.sequencer.offer(payments)
         await until(lambda: lane.sequencer.waiting == 0)
     sizes = [len(batch) for batch in diary.batches]
-    assert sizes[:2] == [3 * AHEAD_MIN, 3 * AHEAD_MIN // 2]
+    assert sizes[:2] == first
     assert sum(sizes) == len(payments)
 
 

@@ -155,7 +155,7 @@ class Intake(_Section, frozen=True, kw_only=True):
 class Vend(_Section, frozen=True, kw_only=True):
     """The vend path."""
 
-    batch_max: Annotated[int, Meta(ge=1, le=500, description="Most payments in one commit.")] = 500
+    batch_max: Annotated[int, Meta(ge=1, le=1000, description="Most payments in a commit.")] = 1000
     lease_seconds: Annotated[
         int, Meta(ge=2, le=120, description="How long a silent owner keeps the right to write.")
     ] = 10

@@ -8,7 +8,7 @@ away, tokens and all, and decided anew.
 Few payments wait for nothing: below AHEAD_MIN they gather while a batch commits, and one batch
 takes them all. Of more, a batch takes half: the other half is decided while it commits. Callers
 who wait for their answers would otherwise all come back at once, to a lane that stood still until
-then.
+then. In a flood, when more come than can be served, a batch takes all it may.
 """
 
 import asyncio
@@ -40,6 +40,10 @@ from vending.vendors.floats import FloatMoved
 AHEAD_MIN = 64
 """So many must wait before a batch is prepared beside another: a small one is dear for each, and
 joins the next commit as quickly."""
+
+FLOOD_MIN = 600
+"""So many waiting are a flood, and a batch takes them all: with the loop that busy, what a batch
+waits for is noticed late, and a large one waits no more often."""
 
 PUT_BACK = (DatabaseAway, Fenced, OfficeClosed)
 """Faults that are no payment's own: everything taken waits for a better time."""
@@ -164,8 +168,9 @@ class Pipeline:
         return following or self._next()
 
     def _next(self) -> _Batch | None:
-        half = max(AHEAD_MIN, (self._lanes.untaken + 1) // 2)
-        claims = self._lanes.take(at=monotonic(), most=half) if self._going else []
+        waiting = self._lanes.untaken
+        most = waiting if waiting >= FLOOD_MIN else max(AHEAD_MIN, (waiting + 1) // 2)
+        claims = self._lanes.take(at=monotonic(), most=most) if self._going else []
         if not claims:
             return None
         if self._since is None:
