@@ -40,7 +40,7 @@ class Sabotaged(Way):
         self.__dict__.update(way.__dict__)
         self._seen = seen
 
-    def read(self, data: bytes, peer: str | None) -> Asked | Reading:
+    def read(self, data: bytes, peer: str | None) -> Asked | Reading | bytes:
         """Read what is seen of the data."""
         return super().read(self._seen(data), peer)
 
