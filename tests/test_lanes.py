@@ -292,7 +292,7 @@ def test_lanes_rest_only_while_nothing_but_the_backlog_waits(clock: SettableCloc
 def test_where_live_payments_are_slow_by_themselves_the_drain_is_not_to_blame() -> None:
     drain = Drain(least=GUARANTEED, most=BATCH)
     _seconds(drain, 20, waits=[0.3] * 50, drained=0)
-    _seconds(drain, 40, waits=[0.5] * 50, drained=500)
+    _seconds(drain, 40, waits=[0.4] * 50, drained=500)
     assert drain.most_now == BATCH
     _seconds(drain, 20, waits=[0.7] * 50, drained=500)
     assert drain.most_now == GUARANTEED

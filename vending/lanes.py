@@ -40,11 +40,11 @@ PACE_LEAST = 10_500.0
 """So many of the backlog in a second if the machine can, whatever live payments take: what fifteen
 hours of outage leave behind, 540,000, is to be gone within a minute."""
 
-LIVE_SECONDS = 0.015
+LIVE_SECONDS = 0.01
 """Live p99 up to which the backlog may grow its part: a commit of the inbox and two batches."""
 
-LIVE_RATIO = 2.0
-"""Where live payments take longer by themselves, the backlog may double that and no more."""
+LIVE_RATIO = 1.5
+"""Where live payments take longer by themselves, the backlog may add half of that and no more."""
 
 SAVED_SECONDS = 0.02
 """What a paced backlog could not take while others were served, it may take so long after."""

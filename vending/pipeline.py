@@ -41,8 +41,8 @@ AHEAD_MIN = 64
 """So many must wait before a batch is prepared beside another: a small one is dear for each, and
 joins the next commit as quickly."""
 
-FLOOD_MIN = 600
-"""So many waiting are a flood, and a batch takes them all: with the loop that busy, what a batch
+FLOOD_SECONDS = 0.1
+"""What waits so long is a flood, and a batch takes all of it: with the loop that busy, what a batch
 waits for is noticed late, and a large one waits no more often."""
 
 PUT_BACK = (DatabaseAway, Fenced, OfficeClosed)
@@ -168,8 +168,9 @@ class Pipeline:
         return following or self._next()
 
     def _next(self) -> _Batch | None:
+        flood = self._lanes.ahead >= FLOOD_SECONDS * self._speed.per_second
         waiting = self._lanes.untaken
-        most = waiting if waiting >= FLOOD_MIN else max(AHEAD_MIN, (waiting + 1) // 2)
+        most = waiting if flood else max(AHEAD_MIN, (waiting + 1) // 2)
         claims = self._lanes.take(at=monotonic(), most=most) if self._going else []
         if not claims:
             return None

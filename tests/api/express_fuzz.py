@@ -94,7 +94,7 @@ class Book:
 
     running = True
     waiting = 0
-    per_second = 1e9
+    per_second = 1e4
 
     def __init__(self) -> None:
         self.given: list[Given] = []

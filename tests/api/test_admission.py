@@ -137,6 +137,11 @@ def test_a_door_that_is_shut_is_not_looked_at_again_for_a_moment(watch: Watch) -
     assert shed("queue") == before + 2
 
 
+def test_the_quicker_a_lane_is_the_more_its_answers_count(watch: Watch) -> None:
+    assert a_gate(Lease(estimated_wait=0.21, per_second=200.0), watch).overload() is None
+    assert a_gate(Lease(estimated_wait=0.21, per_second=10_000.0), watch).overload() is not None
+
+
 def test_the_time_that_a_request_waits_unread_counts(watch: Watch) -> None:
     gate = a_gate(Lease(estimated_wait=0.2), watch)
     assert gate.overload() is None

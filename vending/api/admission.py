@@ -34,8 +34,8 @@ from vending.tallies import Count
 SALE_WAIT_SECONDS: Final = 0.25
 """A sale that would wait longer is refused: it would be late, and make all behind it late."""
 
-TOLD_SECONDS: Final = 0.05
-"""What a sale waits besides, when there is most to do: to be read, and for its answer's turn."""
+TOLD_SECONDS: Final = 25e-6
+"""What each sale ahead takes besides, on the event loop: to be read, and to be told its answer."""
 
 LENT_BELOW_SECONDS: Final = 0.05
 """While sales wait less than this there is enough for all, and nobody's share is counted."""
@@ -147,8 +147,9 @@ class Admission:
         return self._overload(self._sequencer.estimated_wait)
 
     def _overload(self, wait: float) -> "Overloaded | None":
+        telling = wait * self._sequencer.per_second * TOLD_SECONDS
         wait += self.lag  # it has waited unread as well
-        if wait + TOLD_SECONDS <= SALE_WAIT_SECONDS:
+        if wait + telling <= SALE_WAIT_SECONDS:
             return None
         reason = "not_vending" if math.isinf(wait) else "queue"
         told, now = self._told, self._seconds()
