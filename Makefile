@@ -70,5 +70,5 @@ contracts: install ## check which package imports which
 torture: install ## kill the server and PostgreSQL under load, CYCLES=n times; SEED=s again
 	$(BIN)/python -m tests.torture --cycles $(CYCLES) $(if $(SEED),--seed $(SEED))
 
-bench: install ## measure everything in 40 minutes; QUICK=1 for 7 with reduced sizes, FULL=1 for 2 hours, ONLY=part
+bench: install ## measure everything in 25 minutes; QUICK=1 for 7 with reduced sizes, FULL=1 for 2 hours, ONLY=part
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(if $(FULL),--full) $(foreach part,$(ONLY),--only $(part))
