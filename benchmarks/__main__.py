@@ -76,7 +76,7 @@ def bench(
 ) -> None:
     """Measure the server against pgbench and an empty aiohttp, on this machine, in one run.
 
-    Without options it measures everything at the sizes that the goals name, in about twenty-five minutes
+    Without options it measures everything at the sizes that the goals name, in about 25 minutes
     on two cores. Everything is made in a directory of its own under --scratch and removed again.
     """
     chosen = plan.QUICK if quick else plan.FULL if full else plan.WHOLE
