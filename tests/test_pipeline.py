@@ -15,17 +15,15 @@ from tests.conftest import SettableClock
 from tests.database import Database
 from tests.offices import a_ring, an_office
 from tests.yard import Lane, Yard, a_yard, until
-from vending.lanes import SPEED_AT_FIRST
 from vending.office import Office, OfficeClosed
 from vending.payments.outcomes import Outcome
 from vending.payments.payment import Payment
-from vending.pipeline import AHEAD_MIN, FLOOD_SECONDS
+from vending.pipeline import AHEAD_MIN, FLOOD_MIN
 from vending.postgres.pool import Connection
 from vending.sequencer import SaleUnavailable
 from vending.tokens.issuer import CoreIssuer, Order, Token, TokenRefused
 
 BATCH = AHEAD_MIN
-FLOOD = int(2 * FLOOD_SECONDS * SPEED_AT_FIRST)
 TWO = 2 * BATCH
 
 END_BACKENDS = """
@@ -102,7 +100,7 @@ async def crossing(
     ("waiting", "first"),
     [
         pytest.param(3 * AHEAD_MIN, [3 * AHEAD_MIN // 2, AHEAD_MIN], id="shared by two"),
-        pytest.param(FLOOD + 50, [FLOOD, 50], id="all that a batch may take in a flood"),
+        pytest.param(FLOOD_MIN + 50, [FLOOD_MIN, 50], id="all that a batch may take in a flood"),
     ],
 )
 async def test_a_batch_takes_a_part_of_what_waits(
@@ -111,7 +109,7 @@ async def test_a_batch_takes_a_part_of_what_waits(
     async with a_yard(db, database, clock) as yard:
         diary = Diary()
         office = an_office(clock, issuer=diary)
-        lane = await yard.lane(batch_max=FLOOD, office=lambda: office)
+        lane = await yard.lane(batch_max=FLOOD_MIN, office=lambda: office)
         await until(lambda: lane.sequencer.running)
         payments = await yard.payments(waiting)
         lane.sequencer.offer(payments)

@@ -7,12 +7,13 @@ because the next batch is lined up while this one is written.
 """
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 import asyncpg
 
+from vending.in_flight import InFlight
 from vending.lease import Fence, Fenced
 from vending.ledger import journal
 from vending.ledger.accounts import Chart
@@ -28,6 +29,7 @@ from vending.payments.payment import Payment
 from vending.payments.rows import Key
 from vending.postgres.pool import Session
 from vending.postgres.writer import Writer
+from vending.tariffs.quote import Debt
 from vending.tokens import key_requests, special_rows
 from vending.tokens.key_requests import KeysMade
 from vending.tokens.special import SpecialToken
@@ -155,6 +157,24 @@ class Changes:
         """Return every key change of the batch that the directory follows."""
         yield from self.rekeyed()
         yield from (one for one in self.keys if one.moves)
+
+    def left(self, *, owed: Mapping[str, tuple[Debt, ...]]) -> InFlight:
+        """Return what the batch will leave behind, for the next one to be decided on.
+
+        `owed` are the debts that are left to those of its meters that had any.
+        """
+        return InFlight(
+            sales={rows.key_of(one.notice): (one.payment_id, one.notice) for one in self.payments},
+            barred=frozenset(self.barred),
+            outcomes={one.payment_id: one for one in self.outcomes},
+            states=self.states,
+            owed=owed,
+            rekeyed={one.meter_number: one.change.new for one in self.moved()},
+            keys={one.key: one for one in self.keys},
+            drawn=self.drawn,
+            specials={one.key: one for one in self.specials},
+            batch=self.number,
+        )
 
 
 async def parameters(

@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from time import monotonic
 
 from vending import claims as claimed
@@ -41,9 +42,15 @@ AHEAD_MIN = 64
 """So many must wait before a batch is prepared beside another: a small one is dear for each, and
 joins the next commit as quickly."""
 
-FLOOD_SECONDS = 0.1
-"""What waits so long is a flood, and a batch takes all of it: with the loop that busy, what a batch
-waits for is noticed late, and a large one waits no more often."""
+FLOOD_MIN = 600
+"""So many that wait are a flood, and a batch takes all of them: with the loop that busy, what a
+batch waits for is noticed late, and a large one waits no more often."""
+
+TOLD_LATER_FROM = 256
+"""Telling so many takes the loop ten milliseconds: what the next batch must read is sent before."""
+
+TURNS_BEFORE = 2
+"""Turns of the loop in which a batch that is prepared beside another sends its two reads."""
 
 PUT_BACK = (DatabaseAway, Fenced, OfficeClosed)
 """Faults that are no payment's own: everything taken waits for a better time."""
@@ -77,6 +84,7 @@ class Pipeline:
     ) -> None:
         self._writer = writer
         self._reader = writer.beside()
+        self._second_reader = writer.beside()
         self._lanes = lanes
         self._answers = answers
         self._open_office = open_office
@@ -141,6 +149,7 @@ class Pipeline:
         """Let go of the connections."""
         self._writer.drop()
         self._reader.drop()
+        self._second_reader.drop()
 
     async def step(self, fence: Fence) -> bool:
         """Vend one batch, prepare the next one meanwhile, and return whether there was any.
@@ -168,9 +177,8 @@ class Pipeline:
         return following or self._next()
 
     def _next(self) -> _Batch | None:
-        flood = self._lanes.ahead >= FLOOD_SECONDS * self._speed.per_second
         waiting = self._lanes.untaken
-        most = waiting if flood else max(AHEAD_MIN, (waiting + 1) // 2)
+        most = waiting if waiting >= FLOOD_MIN else max(AHEAD_MIN, (waiting + 1) // 2)
         claims = self._lanes.take(at=monotonic(), most=most) if self._going else []
         if not claims:
             return None
@@ -204,7 +212,12 @@ class Pipeline:
 
     async def _prepare(self, batch: _Batch, db: Session, in_flight: InFlight) -> Prepared:
         return await vend.prepare(
-            db, batch.claims, in_flight=in_flight, office=self._open_office(), now=self._clock()
+            db,
+            batch.claims,
+            in_flight=in_flight,
+            office=self._open_office(),
+            now=self._clock(),
+            beside=self._second_reader,
         )
 
     async def _prepare_ahead(self, batch: _Batch, in_flight: InFlight) -> None:
@@ -270,6 +283,7 @@ class Pipeline:
 
     def _done(self, claims: list[Claim], results: list[Result], *, decided_at: datetime) -> None:
         metrics.batch_payments.observe(len(claims))
+        self._tell(claims, results, turns=TURNS_BEFORE if len(claims) >= TOLD_LATER_FROM else 0)
         now = self._clock()
         decided = []
         waits: list[float] = []
@@ -278,7 +292,6 @@ class Pipeline:
         counts: Counter[tuple[str, str]] = Counter()
         for claim, result in zip(claims, results, strict=True):
             late = self._lanes.settled(claim)
-            self._answers.give(claim, result)
             drained += late
             if isinstance(result, VendingError):
                 counts["nothing_sold", result.code] += 1
@@ -296,6 +309,15 @@ class Pipeline:
         self._lanes.drain.note(live, drained=drained, at=monotonic())
         self._lanes.publish()
         self._on_committed(decided)
+
+    def _tell(self, claims: list[Claim], results: list[Result], *, turns: int) -> None:
+        """Tell whoever waits what came of their sales, so many turns of the loop from now."""
+        if turns:
+            again = partial(self._tell, claims, results, turns=turns - 1)
+            asyncio.get_running_loop().call_soon(again)
+            return
+        for claim, result in zip(claims, results, strict=True):
+            self._answers.give(claim, result)
 
     async def _put_aside(self, claim: Claim, fault: Exception, *, now: datetime) -> None:
         """Keep a payment that cannot be vended for a person, and let the others pass."""

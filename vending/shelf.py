@@ -4,8 +4,9 @@ A meter may buy twice in a batch. The second purchase must see the first one's e
 identifier and repaid debts, although nothing is written yet.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 
 import msgspec
 
@@ -139,6 +140,28 @@ async def read(db: Session, references: Iterable[str], *, in_flight: InFlight) -
             found[number] = (key_changes.under(meter, key), state)
     orders = await key_changes.due(db, due) if due else {}
     return Shelf(found, owed, orders)
+
+
+@asynccontextmanager
+async def reading(
+    db: Session | None, references: Iterable[str], *, in_flight: InFlight
+) -> AsyncIterator["asyncio.Task[Shelf] | None"]:
+    """Read the shelf of what these references name while the block does other things.
+
+    The block awaits what it is given; without a `db` that is None. It is given up with the block.
+    """
+    if db is None:
+        yield None
+        return
+    task = asyncio.create_task(read(db, references, in_flight=in_flight))
+    try:
+        yield task
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+        elif not task.cancelled():
+            task.exception()  # what the block has not taken is of no interest
 
 
 def _named(references: Sequence[str]) -> set[str]:

@@ -37,7 +37,7 @@ from vending.ledger.entry import Entry
 from vending.meters.meter import Meter, require_active
 from vending.office import Office
 from vending.outbox.message import Message
-from vending.payments import outcomes, rows
+from vending.payments import outcomes
 from vending.payments.outcomes import Outcome
 from vending.payments.payment import LEGAL_CHANGES, OutcomeKind, ShortCodeUnknown, priced_at
 from vending.postgres.pool import Session
@@ -124,19 +124,30 @@ async def write(db: Writer, prepared: Prepared, *, fence: Fence) -> None:
 
 
 async def prepare(
-    db: Session, waiting: Sequence[Claim], *, in_flight: InFlight, office: Office, now: datetime
+    db: Session,
+    waiting: Sequence[Claim],
+    *,
+    in_flight: InFlight,
+    office: Office,
+    now: datetime,
+    beside: Session | None = None,
 ) -> Prepared:
     """Decide claimed payments, on top of what is in flight, and change nothing.
 
-    `db` must see every batch but the one in flight. Raises DatabaseAway when it cannot be read;
-    any other error means that something in the batch cannot be decided.
+    `db`, and `beside` if there is one to read on at the same time, must see every batch but the one
+    in flight. Raises DatabaseAway when one cannot be read; any other error means that something in
+    the batch cannot be decided.
     """
-    found = await claims.recognised(db, waiting, in_flight=in_flight)
-    doubtful = [_number(one) for one in found.claims if one.doubtful]
-    before = {**await outcomes.read(db, doubtful), **in_flight.outcomes}
-    known = claims.each_once(found.claims, found.refusals)
-    open_claims = [one for one in known if _open(one, before)]
-    meters = await shelf.read(db, found.meters(open_claims), in_flight=in_flight)
+    aside = None if all(one.stored for one in waiting) else beside
+    named = (one.reference for one in waiting)
+    async with shelf.reading(aside, named, in_flight=in_flight) as reading:
+        found = await claims.recognised(db, waiting, in_flight=in_flight)
+        doubtful = [_number(one) for one in found.claims if one.doubtful]
+        before = {**await outcomes.read(db, doubtful), **in_flight.outcomes}
+        known = claims.each_once(found.claims, found.refusals)
+        open_claims = [one for one in known if _open(one, before)]
+        read = reading or shelf.read(db, found.meters(open_claims), in_flight=in_flight)
+        meters = await read
     money = await cover.read(db, open_claims, in_flight=in_flight)
     past = await earlier.read(db, open_claims, meters=meters, in_flight=in_flight, now=now)
 
@@ -164,7 +175,7 @@ async def prepare(
         ],
         statement=statement,
         parameters=parameters,
-        leaves=_left_by(changes, stock),
+        leaves=changes.left(owed=stock.owed_after),
     )
 
 
@@ -377,22 +388,6 @@ def _reassigned(
         for claim in known
         if claim.reassignment is not None
     ]
-
-
-def _left_by(changes: Changes, stock: Shelf) -> InFlight:
-    """Return what a batch will leave behind, for the next one to be decided on."""
-    return InFlight(
-        sales={rows.key_of(one.notice): (one.payment_id, one.notice) for one in changes.payments},
-        barred=frozenset(changes.barred),
-        outcomes={one.payment_id: one for one in changes.outcomes},
-        states=changes.states,
-        owed=stock.owed_after,
-        rekeyed={one.meter_number: one.change.new for one in changes.moved()},
-        keys={one.key: one for one in changes.keys},
-        drawn=changes.drawn,
-        specials={one.key: one for one in changes.specials},
-        batch=changes.number,
-    )
 
 
 def _number(claim: Claim) -> int:

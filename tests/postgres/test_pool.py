@@ -97,6 +97,21 @@ async def test_a_caller_that_is_cancelled_drops_the_socket_and_cancels_nothing(
     await frozen.holds("b-1")
 
 
+@pytest.mark.parametrize("seconds", [0.2, 60.0], ids=["too late", "cancelled"])
+async def test_a_statement_under_way_is_carried_out_whoever_gives_up(
+    frozen: Freezer, seconds: float
+) -> None:
+    """The driver would have it cancelled, which a server that answers does at once."""
+    write = frozen.connection.execute("insert into receipt select 'e-1' from pg_sleep(1)")
+    caller = asyncio.ensure_future(pool.within(seconds, write, connection=frozen.connection))
+    await asyncio.sleep(0.1)
+    if seconds > 1:
+        caller.cancel()
+    with pytest.raises((CommitUnknown, asyncio.CancelledError)):
+        await caller
+    await frozen.holds("e-1")
+
+
 async def test_a_server_that_dies_in_mid_write_leaves_it_unknown(frozen: Freezer) -> None:
     write = frozen.connection.execute("select pg_sleep(60)")
     waiting = asyncio.ensure_future(pool.within(60, write, connection=frozen.connection))

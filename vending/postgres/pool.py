@@ -85,6 +85,14 @@ class CommitUnknown(VendingError):
     code = "commit_unknown"
 
 
+class _Uncancelling(Connection):
+    """A connection that never asks PostgreSQL to cancel: who stops waiting drops the socket."""
+
+    def _cancel_current_command(self, *_waiters: object) -> None:
+        """Drop the socket, where the driver would send a request to cancel after the statement."""
+        self.terminate()
+
+
 async def connect(dsn: str, *, look_ups: bool = False) -> Connection:
     """Open one connection for writing; its statements have no time limit of their own.
 
@@ -93,7 +101,12 @@ async def connect(dsn: str, *, look_ups: bool = False) -> Connection:
     """
     session = _LOOK_UPS if look_ups else _SESSION
     try:
-        return await asyncpg.connect(dsn, timeout=CONNECT_SECONDS_MAX, server_settings=session)
+        return await asyncpg.connect(
+            dsn,
+            timeout=CONNECT_SECONDS_MAX,
+            server_settings=session,
+            connection_class=_Uncancelling,
+        )
     except (*LOST, TimeoutError, asyncpg.TooManyConnectionsError) as error:
         raise DatabaseUnavailable(reason=type(error).__name__) from error
 
@@ -157,29 +170,34 @@ async def transaction(connection: Connection) -> AsyncIterator[Connection]:
 
 
 async def within(seconds_max: float, write: Awaitable[T], *, connection: Connection) -> T:
-    """Await a write on `connection` for at most so long, without ever cancelling it.
+    """Await a write on `connection`, one of `connect`'s, for at most so long; never cancelling it.
 
     At the deadline, and when the caller itself is cancelled, the socket is dropped and the
     connection is of no further use. Raises CommitUnknown then and when the server goes away.
     """
-    task = asyncio.ensure_future(write)
+    late = False
+
+    def give_up() -> None:
+        nonlocal late
+        late = True
+        connection.terminate()
+
+    # No task of its own: each hand-over between tasks waits for a turn of the event loop.
+    deadline = asyncio.get_running_loop().call_later(seconds_max, give_up)
     try:
-        done, _ = await asyncio.wait({task}, timeout=seconds_max)
+        return await write
     except asyncio.CancelledError:
         connection.terminate()
-        await asyncio.wait({task})
-        if not task.cancelled():
-            task.exception()
         raise
-    if not done:
-        connection.terminate()
-        await asyncio.wait({task})
-        raise CommitUnknown(waited_seconds=seconds_max) from task.exception()
-    try:
-        return task.result()
-    except LOST as error:
+    except Exception as error:
+        if late:
+            raise CommitUnknown(waited_seconds=seconds_max) from error
+        if not isinstance(error, LOST):
+            raise
         connection.terminate()
         raise CommitUnknown(reason=type(error).__name__) from error
+    finally:
+        deadline.cancel()
 
 
 async def _no_reset(_connection: Any) -> None:
