@@ -32,9 +32,9 @@ SIDELINED_AFTER = timedelta(seconds=60)
 WANTED_MAX = 1_000
 """Payments asked for that are not in memory: more people do not dial in between two looks."""
 
-DRAIN_LEAST = 36
-"""So many of the backlog go into a batch at first, and whatever live payments take; a batch of
-fewer costs nearly as much as this one."""
+DRAIN_LEAST = 16
+"""So many of the backlog go into a batch at first, and whatever live payments take. Each step of a
+batch keeps a processor from what live payments need; batches of half as many drain less."""
 
 PACE_LEAST = 10_500.0
 """So many of the backlog in a second if the machine can, whatever live payments take: what fifteen
