@@ -7,7 +7,9 @@ second has been prepared on top of it.
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 
+import asyncpg
 import pytest
 
 from tests.builders import a_payment
@@ -15,21 +17,45 @@ from tests.conftest import SettableClock
 from tests.database import Database
 from tests.offices import a_ring, an_office
 from tests.yard import Lane, Yard, a_yard, until
+from vending.claims import Claim
+from vending.in_flight import NOTHING
 from vending.office import Office, OfficeClosed
 from vending.payments.outcomes import Outcome
 from vending.payments.payment import Payment
-from vending.pipeline import AHEAD_MIN, FLOOD_MIN
-from vending.postgres.pool import Connection
+from vending.pipeline import AHEAD_MIN, FLOOD_MIN, TOLD_LATER_FROM
+from vending.postgres.pool import Connection, Session
+from vending.postgres.writer import DatabaseAway, Writer
 from vending.sequencer import SaleUnavailable
 from vending.tokens.issuer import CoreIssuer, Order, Token, TokenRefused
+from vending.values import replace
+from vending.vend import prepare
 
 BATCH = AHEAD_MIN
 TWO = 2 * BATCH
+
+BLOCKED = "select count(*) from pg_locks where not granted"
 
 END_BACKENDS = """
 select pg_terminate_backend(pid) from pg_stat_activity
  where datname = current_database() and pid <> pg_backend_pid() and wait_event_type = 'Lock'
 """
+
+
+class Watched:
+    """A session that tells how often it was asked, and whether it is still answering."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.asked = 0
+        self.answering = 0
+
+    async def fetch(self, query: str, /, *args: object) -> list[asyncpg.Record]:
+        self.asked += 1
+        self.answering += 1
+        try:
+            return await self._session.fetch(query, *args)
+        finally:
+            self.answering -= 1
 
 
 class Diary(CoreIssuer):
@@ -226,6 +252,60 @@ async def test_a_stop_finishes_both_batches(crossing: Crossing) -> None:
     async with crossing.held(payments):
         crossing.lane.sequencer.stop()
     assert await crossing.in_order(payments)
+
+
+async def test_everybody_in_a_large_batch_is_told_though_the_lane_stops(
+    db: Connection, database: Database, clock: SettableClock
+) -> None:
+    """They are told after what the next batch must read is sent, which may be never."""
+    async with a_yard(db, database, clock) as yard:
+        lane = await yard.lane()
+        await until(lambda: lane.sequencer.running)
+        meter = (await yard.meter()).meter_number
+        sales = [a_payment(account_reference=meter) for _ in range(TOLD_LATER_FROM)]
+        lane.sequencer.pause()
+        asked = [asyncio.create_task(lane.sequencer.sell(one)) for one in sales]
+        await until(lambda: lane.sequencer.waiting == TOLD_LATER_FROM)
+        lane.sequencer.resume()
+        lane.sequencer.stop()
+        told = await asyncio.gather(*asked)
+    kept = {row[0] for row in await db.fetch("select token from outcome")}
+    assert {one.token for one in told} == kept
+    assert len(kept) == TOLD_LATER_FROM
+
+
+async def test_the_meters_of_a_sale_are_read_beside_whether_it_is_known(
+    db: Connection, database: Database, clock: SettableClock
+) -> None:
+    """Neither reading waits for the other; where one fails, the other is given up."""
+    writer = Writer(database.dsn, seconds=5)
+    other = writer.beside()
+    beside = Watched(other)
+    deciding = partial(
+        prepare, writer, in_flight=NOTHING, office=an_office(clock), now=clock(), beside=beside
+    )
+    async with a_yard(db, database, clock) as yard:
+        sale = a_payment(account_reference=(await yard.meter()).meter_number)
+        claim = Claim(payment=sale, reference=sale.notice.account_reference, stored=False)
+        async with db.transaction():
+            await db.execute("lock table payment, meter in access exclusive mode")
+            waiting = asyncio.create_task(deciding([claim]))
+            await until(lambda: beside.answering == 1)
+            async with asyncio.timeout(20):
+                while await db.fetchval(BLOCKED) < 2:
+                    await asyncio.sleep(0.005)
+            writer.drop()
+            with pytest.raises(DatabaseAway):
+                await waiting
+            assert beside.answering == 0
+        ready = await deciding([claim])
+        assert isinstance(ready.results[0], Outcome)
+        assert beside.asked == 2
+        stored = await deciding([replace(claim, stored=True)])
+        assert isinstance(stored.results[0], Outcome)
+        assert beside.asked == 2  # whether it is known need not be asked then
+    writer.drop()
+    other.drop()
 
 
 async def test_a_pause_finishes_what_is_taken_and_begins_nothing(crossing: Crossing) -> None:
