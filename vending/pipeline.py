@@ -1,14 +1,14 @@
 """The pipeline: one batch commits while the next is prepared, and what fails is halved.
 
 At most one batch is being written, and batches are written in the order they were taken. While it
-is, the next is read on a second connection and decided on top of what is in flight; it is written
-only after the first is committed. If the first is not, for whatever reason, the second is thrown
-away, tokens and all, and decided anew.
+is, the next is read on connections of its own and decided on top of what is in flight; it is
+written only after the first is committed. If the first is not, for whatever reason, the second is
+thrown away, tokens and all, and decided anew.
 
 Few payments wait for nothing: below AHEAD_MIN they gather while a batch commits, and one batch
 takes them all. Of more, a batch takes half: the other half is decided while it commits. Callers
 who wait for their answers would otherwise all come back at once, to a lane that stood still until
-then. In a flood, when more come than can be served, a batch takes all it may.
+then. From FLOOD_MIN on it takes all it may.
 """
 
 import asyncio
