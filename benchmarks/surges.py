@@ -94,9 +94,10 @@ async def surge(
 
 
 class Flood(msgspec.Struct, frozen=True, kw_only=True):
-    """One round of the overload: sales a second before it, and what became of twice as many.
+    """One round of the overload: sales a second around it, and what became of twice as many.
 
-    `goodput` counts sales answered 201 with their token before the last one was due: what was
+    `capacity` is the mean of before and after, because a machine's speed changes by the minute; twice
+    that of before is offered. `goodput` counts sales answered 201 with their token before the last one was due: what was
     answered later is not work done under that load. `seconds` has offered, accepted and the p99 of
     the accepted, second by second of the time at which they were due or answered.
     """
@@ -129,7 +130,7 @@ async def overload(
         )
     told = (
         f"{median(one.goodput for one in found):,.0f}/s of "
-        f"{median(one.capacity for one in found):,.0f}/s measured just before (closed loop, "
+        f"{median(one.capacity for one in found):,.0f}/s measured just before and after (closed loop, "
         f"{SALE_CONNECTIONS} connections), offered twice that for {seconds:.0f} s on "
         f"{OVERLOAD_CONNECTIONS} connections; answers {_answers(found[-1])}; {found[-1].cost}"
         f"{quiet.told('overload')}"
@@ -159,6 +160,7 @@ async def _flood(site: Site, server: Server, *, calm: float, seconds: float) -> 
             grain_seconds=GRAIN_SECONDS,
         ),
     )  # fmt: skip
+    after = await site.fire(server, "sale", connections=SALE_CONNECTIONS, seconds=calm)
     due, latency, status = fire.fired.columns()
     accepted = [
         (at, took)
@@ -167,7 +169,7 @@ async def _flood(site: Site, server: Server, *, calm: float, seconds: float) -> 
     ]
     ordered = sorted(took for _, took in accepted)
     return Flood(
-        capacity=capacity,
+        capacity=(capacity + after.answered / after.fired.seconds) / 2,
         goodput=sum(at + took <= seconds for at, took in accepted) / seconds,
         p99_ms=_p99_ms(ordered),
         answers=dict(Counter(status)),
