@@ -48,8 +48,9 @@ HOW = (
     open loop requests come at random instants at the rate named, whatever is answered.""",
 )
 
-FLOOD = """Capacity is measured just before each round, in a closed loop. Done is what was answered
-201 with its token before the last request was due; 503 is a refusal, 0 no answer in time."""
+FLOOD = """Capacity is measured just before and after each round, in a closed loop. Done is what was
+answered 201 with its token before the last request was due; 503 is a refusal, 0 no answer in
+time."""
 
 
 def page(result: Result) -> str:

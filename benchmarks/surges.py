@@ -96,10 +96,11 @@ async def surge(
 class Flood(msgspec.Struct, frozen=True, kw_only=True):
     """One round of the overload: sales a second around it, and what became of twice as many.
 
-    `capacity` is the mean of before and after, because a machine's speed changes by the minute; twice
-    that of before is offered. `goodput` counts sales answered 201 with their token before the last one was due: what was
-    answered later is not work done under that load. `seconds` has offered, accepted and the p99 of
-    the accepted, second by second of the time at which they were due or answered.
+    `capacity` is the mean of before and after, because a machine's speed changes by the minute;
+    twice that of before is offered. `goodput` counts sales answered 201 with their token before the
+    last one was due: what was answered later is not work done under that load. `seconds` has
+    offered, accepted and the p99 of the accepted, second by second of the time at which they were
+    due or answered.
     """
 
     capacity: float
@@ -130,8 +131,8 @@ async def overload(
         )
     told = (
         f"{median(one.goodput for one in found):,.0f}/s of "
-        f"{median(one.capacity for one in found):,.0f}/s measured just before and after (closed loop, "
-        f"{SALE_CONNECTIONS} connections), offered twice that for {seconds:.0f} s on "
+        f"{median(one.capacity for one in found):,.0f}/s measured just before and after (closed "
+        f"loop, {SALE_CONNECTIONS} connections), offered twice that for {seconds:.0f} s on "
         f"{OVERLOAD_CONNECTIONS} connections; answers {_answers(found[-1])}; {found[-1].cost}"
         f"{quiet.told('overload')}"
     )
