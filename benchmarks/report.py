@@ -248,7 +248,7 @@ def _overload(result: Result) -> list[str]:
         p99 = "none" if one["p99_ms"] is None else f"{one['p99_ms']:,.0f} ms"
         rows.append(
             f"<tr><td>{place}<td class=number>{one['capacity']:,.0f}/s"
-            f"<td class=number>{2 * one['capacity']:,.0f}/s<td class=number>{one['goodput']:,.0f}/s"
+            f"<td class=number>{one['offered']:,.0f}/s<td class=number>{one['goodput']:,.0f}/s"
             f"<td class=number>{one['goodput'] / one['capacity']:.2f}<td class=number>{p99}"
             f"<td>{escape(answers)}</tr>"
         )

@@ -97,13 +97,14 @@ class Flood(msgspec.Struct, frozen=True, kw_only=True):
     """One round of the overload: sales a second around it, and what became of twice as many.
 
     `capacity` is the mean of before and after, because a machine's speed changes by the minute;
-    twice that of before is offered. `goodput` counts sales answered 201 with their token before the
-    last one was due: what was answered later is not work done under that load. `seconds` has
-    offered, accepted and the p99 of the accepted, second by second of the time at which they were
-    due or answered.
+    `offered` a second is twice that of before. `goodput` counts sales answered 201 with their token
+    before the last one was due: what was answered later is not work done under that load. `seconds`
+    has offered, accepted and the p99 of the accepted, second by second of the time at which they
+    were due or answered.
     """
 
     capacity: float
+    offered: float
     goodput: float
     p99_ms: float | None
     answers: dict[int, int]
@@ -171,6 +172,7 @@ async def _flood(site: Site, server: Server, *, calm: float, seconds: float) -> 
     ordered = sorted(took for _, took in accepted)
     return Flood(
         capacity=(capacity + after.answered / after.fired.seconds) / 2,
+        offered=2 * capacity,
         goodput=sum(at + took <= seconds for at, took in accepted) / seconds,
         p99_ms=_p99_ms(ordered),
         answers=dict(Counter(status)),

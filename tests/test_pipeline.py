@@ -125,7 +125,7 @@ async def crossing(
 @pytest.mark.parametrize(
     ("waiting", "first"),
     [
-        pytest.param(3 * AHEAD_MIN, [3 * AHEAD_MIN // 2, AHEAD_MIN], id="shared by two"),
+        pytest.param(6 * AHEAD_MIN, [3 * AHEAD_MIN, 3 * AHEAD_MIN // 2], id="shared by two"),
         pytest.param(FLOOD_MIN + 50, [FLOOD_MIN, 50], id="all that a batch may take in a flood"),
     ],
 )
@@ -259,25 +259,27 @@ async def test_everybody_in_a_large_batch_is_told_though_the_lane_stops(
 ) -> None:
     """They are told after what the next batch must read is sent, which may be never."""
     async with a_yard(db, database, clock) as yard:
-        lane = await yard.lane()
+        lane = await yard.lane(batch_max=FLOOD_MIN)
         await until(lambda: lane.sequencer.running)
         meter = (await yard.meter()).meter_number
-        sales = [a_payment(account_reference=meter) for _ in range(TOLD_LATER_FROM)]
+        sales = [a_payment(account_reference=meter) for _ in range(FLOOD_MIN)]
         lane.sequencer.pause()
         asked = [asyncio.create_task(lane.sequencer.sell(one)) for one in sales]
-        await until(lambda: lane.sequencer.waiting == TOLD_LATER_FROM)
+        await until(lambda: lane.sequencer.waiting == FLOOD_MIN)
         lane.sequencer.resume()
         lane.sequencer.stop()
         told = await asyncio.gather(*asked)
+        await lane.decided(FLOOD_MIN)
+    assert max(lane.batches) >= TOLD_LATER_FROM
     kept = {row[0] for row in await db.fetch("select token from outcome")}
     assert {one.token for one in told} == kept
-    assert len(kept) == TOLD_LATER_FROM
+    assert len(kept) == FLOOD_MIN
 
 
 async def test_the_meters_of_a_sale_are_read_beside_whether_it_is_known(
     db: Connection, database: Database, clock: SettableClock
 ) -> None:
-    """Neither reading waits for the other; where one fails, the other is given up."""
+    """Neither reading waits for the other; where either fails, the batch is not decided."""
     writer = Writer(database.dsn, seconds=5)
     other = writer.beside()
     beside = Watched(other)
@@ -298,12 +300,22 @@ async def test_the_meters_of_a_sale_are_read_beside_whether_it_is_known(
             with pytest.raises(DatabaseAway):
                 await waiting
             assert beside.answering == 0
+            waiting = asyncio.create_task(deciding([claim]))
+            await until(lambda: beside.answering == 1)
+            async with asyncio.timeout(20):
+                while not await db.fetchval(BLOCKED):
+                    await asyncio.sleep(0.005)
+            other.drop()
+            await until(lambda: beside.answering == 0)
+            assert not waiting.done()
+        with pytest.raises(DatabaseAway):
+            await waiting
         ready = await deciding([claim])
         assert isinstance(ready.results[0], Outcome)
-        assert beside.asked == 2
+        assert beside.asked == 3
         stored = await deciding([replace(claim, stored=True)])
         assert isinstance(stored.results[0], Outcome)
-        assert beside.asked == 2  # whether it is known need not be asked then
+        assert beside.asked == 3  # whether it is known need not be asked then
     writer.drop()
     other.drop()
 

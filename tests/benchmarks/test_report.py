@@ -60,7 +60,7 @@ def test_the_pictures_of_a_whole_run_are_all_there(stored: Result) -> None:
 def test_an_overload_is_told_round_by_round(stored: Result) -> None:
     text = " ".join(Page(report.page(stored)).text)
     for one in stored.details["overload"]:
-        assert f"{one['goodput']:,.0f}/s" in text
+        assert f"{one['offered']:,.0f}/s {one['goodput']:,.0f}/s" in text
         assert ", ".join(f"{code}: {count:,}" for code, count in one["answers"].items()) in text
 
 

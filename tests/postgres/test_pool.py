@@ -112,6 +112,18 @@ async def test_a_statement_under_way_is_carried_out_whoever_gives_up(
     await frozen.holds("e-1")
 
 
+async def test_a_connection_cancels_nothing_by_itself(frozen: Freezer) -> None:
+    """Not even for a caller that nobody watches over."""
+    write = frozen.connection.execute("insert into receipt select 'f-1' from pg_sleep(1)")
+    caller = asyncio.ensure_future(write)
+    await asyncio.sleep(0.1)
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    await frozen.holds("f-1")
+    assert frozen.connection.is_closed()
+
+
 async def test_a_server_that_dies_in_mid_write_leaves_it_unknown(frozen: Freezer) -> None:
     write = frozen.connection.execute("select pg_sleep(60)")
     waiting = asyncio.ensure_future(pool.within(60, write, connection=frozen.connection))
