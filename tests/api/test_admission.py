@@ -7,6 +7,7 @@ import resource
 from collections import Counter
 from typing import Any
 
+import aiohttp
 import msgspec
 import pytest
 
@@ -22,7 +23,7 @@ from vending.api.admission import (
     RequestClass,
     ShareExceeded,
 )
-from vending.api.shares import CALLERS_MAX, Shares
+from vending.api.shares import BURST_MIN, CALLERS_MAX, Shares
 from vending.payments.payment import Payment
 
 TILL = "a till's own secret"
@@ -96,7 +97,7 @@ async def test_confirmations_and_validations_are_never_shed(serve: Serve, meters
         assert (await api.get("/health/live")).status == 200
 
 
-def test_retry_after_grows_with_the_wait_is_bounded_and_not_the_same_for_all(
+async def test_retry_after_grows_with_the_wait_is_bounded_and_not_the_same_for_all(
     watch: Watch,
 ) -> None:
     for wait, least, most in ((0.3, 2, 4), (20, 21, 23), (10**9, 60, 60)):
@@ -149,7 +150,7 @@ def test_the_time_that_a_request_waits_unread_counts(watch: Watch) -> None:
     assert gate.overload() is not None
 
 
-def test_a_caller_at_a_hundred_times_its_rate_costs_nobody_else_a_sale(watch: Watch) -> None:
+async def test_a_caller_at_a_hundred_times_its_rate_costs_nobody_else_a_sale(watch: Watch) -> None:
     """Twenty callers, sales for ten times as many: the one that floods is cut to its share."""
     lease = Lease(estimated_wait=0.1, per_second=2_000.0)
     gate = a_gate(lease, watch)
@@ -161,6 +162,7 @@ def test_a_caller_at_a_hundred_times_its_rate_costs_nobody_else_a_sale(watch: Wa
         for caller in order:
             watch.now += 0.05 / len(order)
             asked[caller] += 1
+            await asyncio.sleep(0)
             try:
                 gate.sale(caller)
             except ShareExceeded:
@@ -172,19 +174,58 @@ def test_a_caller_at_a_hundred_times_its_rate_costs_nobody_else_a_sale(watch: Wa
     assert 0.8 * part < let_in["10.0.0.0"] < 1.3 * part
 
 
-def test_what_others_do_not_use_is_lent_while_nobody_waits(watch: Watch) -> None:
+async def test_what_others_do_not_use_is_lent_while_nobody_waits(watch: Watch) -> None:
     gate = a_gate(Lease(estimated_wait=0.01, per_second=100.0), watch)
     for caller in ("quiet", "busy"):
         gate.sale(caller)
     for _ in range(5_000):
         watch.now += 0.0001
+        await asyncio.sleep(0)
         gate.sale("busy")
 
 
-def test_one_caller_alone_has_the_whole(watch: Watch) -> None:
+async def test_requests_that_come_together_do_not_all_find_the_queue_empty(watch: Watch) -> None:
+    """What is lent is a twentieth of a second's work, however many ask in one turn of the loop."""
+    gate = a_gate(Lease(estimated_wait=0.0, per_second=200.0), watch)
+    gate.sale("quiet")
+    with pytest.raises(ShareExceeded):
+        for _ in range(10 + int(BURST_MIN)):
+            gate.sale("busy")
+    for _ in range(5):
+        gate.sale("quiet")
+    await asyncio.sleep(0)
+    gate.sale("busy")
+
+
+async def test_one_turn_of_the_loop_lets_in_no_more_than_may_wait(watch: Watch) -> None:
+    gate = a_gate(Lease(estimated_wait=0.0, per_second=200.0), watch)
+    with pytest.raises(Overloaded):
+        for _ in range(51):
+            gate.sale("alone")
+    assert gate.overload() is not None
+
+
+async def test_one_caller_alone_has_the_whole(watch: Watch) -> None:
     gate = a_gate(Lease(estimated_wait=0.2, per_second=10.0), watch)
     for _ in range(1_000):
+        await asyncio.sleep(0)
         gate.sale("alone")
+
+
+async def test_a_caller_that_fills_the_queue_is_not_alone_because_others_are_turned_away(
+    watch: Watch,
+) -> None:
+    lease = Lease(estimated_wait=0.3, per_second=10.0)
+    gate = a_gate(lease, watch)
+    with pytest.raises(Overloaded):
+        gate.sale("quiet")
+    lease.estimated_wait = 0.2
+    with pytest.raises(ShareExceeded):
+        for _ in range(1 + int(BURST_MIN)):
+            await asyncio.sleep(0)
+            gate.sale("busy")
+    await asyncio.sleep(0)
+    gate.sale("quiet")
 
 
 def test_callers_that_are_remembered_are_bounded() -> None:
@@ -212,6 +253,38 @@ async def test_a_caller_over_its_share_is_told_429(serve: Serve) -> None:
         assert statuses[0] == 400
         assert statuses[-1] == 429
         assert msgspec.json.decode(body)["code"] == "share_exceeded"
+
+
+@pytest.mark.parametrize("express", [True, False])
+async def test_a_till_that_is_turned_away_at_the_door_has_its_share(
+    serve: Serve, *, express: bool
+) -> None:
+    lease = Lease(estimated_wait=0.3, per_second=1.0)
+    server = {"express": express, "trusted_proxies": ["127.0.0.3"]}
+    async with serve(sales=SALES, sequencer=lease, server=server) as api:
+        url = f"{api.url}/internal/sales"
+
+        async def asked(source: str, **more: str) -> int:
+            headers = {"Authorization": f"Bearer {TILL}", **more}
+            connector = aiohttp.TCPConnector(local_addr=(source, 0))
+            async with (
+                aiohttp.ClientSession(connector=connector) as till,
+                till.post(url, data=b"{}", headers=headers) as answer,
+            ):
+                return answer.status
+
+        async def floods() -> set[int]:
+            await asyncio.sleep(SHUT_SECONDS)
+            lease.estimated_wait = 0.2
+            return {await asked("127.0.0.1") for _ in range(10)}
+
+        assert await asked("127.0.0.1") == 503
+        assert await asked("127.0.0.99") == 503  # no till: an address that may not sell
+        assert await asked("127.0.0.3", **{"X-Forwarded-For": "127.0.0.1"}) == 503
+        assert await floods() == {400}  # let in, alone, and asking nothing sensible
+        lease.estimated_wait = 0.3
+        assert await asked("127.0.0.3", **{"X-Forwarded-For": "127.0.0.2"}) == 503
+        assert 429 in await floods()
 
 
 def test_look_ups_are_let_in_while_a_connection_is_free_and_refused_by_class(

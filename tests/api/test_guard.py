@@ -35,7 +35,7 @@ class Clerk:
         self.may_answer = asyncio.Event()
         self.asked: list[bytes] = []
 
-    def closed(self) -> VendingError | None:
+    def closed(self, _call: Call) -> VendingError | None:
         """Tell everybody the same, or not."""
         return self.shut
 

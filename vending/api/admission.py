@@ -132,6 +132,7 @@ class Admission:
         self._told: Overloaded | None = None
         self._told_until = -math.inf
         self._shut_until = -math.inf
+        self._entering = 0
         self.lag = 0.0
         """How late the event loop last was, in seconds."""
 
@@ -144,7 +145,22 @@ class Admission:
         if self._told is not None and self._seconds() < self._shut_until:
             self._told.shed.inc()
             return self._told
-        return self._overload(self._sequencer.estimated_wait)
+        return self._overload(self._wait())
+
+    def note(self, caller: str) -> None:
+        """Note that a caller hears of an overload: it has its share of what can be sold."""
+        self._shares.note(caller, now=self._seconds())
+
+    def _wait(self) -> float:
+        """Return in how many seconds a sale that is let in now has its outcome.
+
+        Those let in since the loop last turned are not in the queue yet: what has come in together
+        would find it as empty as the first of them did.
+        """
+        wait = self._sequencer.estimated_wait
+        if not self._entering or math.isinf(wait):
+            return wait
+        return wait + self._entering / self._sequencer.per_second
 
     def _overload(self, wait: float) -> "Overloaded | None":
         telling = wait * self._sequencer.per_second * TOLD_SECONDS
@@ -162,15 +178,25 @@ class Admission:
         return told
 
     def sale(self, caller: str) -> None:
-        """Let a sale in, or raise Overloaded or ShareExceeded. Reads nothing of the request."""
-        wait = self._sequencer.estimated_wait
+        """Let a sale in, or raise Overloaded or ShareExceeded. Reads nothing of the request.
+
+        To be called on a running event loop.
+        """
+        wait = self._wait()
         refusal = self._overload(wait)
         if refusal is not None:
+            self.note(caller)
             raise refusal.with_traceback(None)
         lent = wait < LENT_BELOW_SECONDS
         per_second = self._sequencer.per_second
         if not self._shares.take(caller, per_second=per_second, now=self._seconds(), lent=lent):
             raise self._refusal(ShareExceeded, RequestClass.INTERACTIVE, "share", wait)
+        if not self._entering:
+            asyncio.get_running_loop().call_soon(self._entered)
+        self._entering += 1
+
+    def _entered(self) -> None:
+        self._entering = 0
 
     def unread(self) -> None:
         """Let in what reads no database, or raise Overloaded when the loop has no time."""

@@ -86,10 +86,10 @@ def _by_framework(express: Express) -> Handler:
     """Return aiohttp's handler of an address that may also be asked the short way."""
 
     async def handle(request: web.Request) -> web.Response:
-        closed = express.closed()
+        call = call_of(request)
+        closed = express.closed(call)
         if closed is not None:
             raise closed.with_traceback(None)
-        call = call_of(request)
         express.admit(call)
         body = await admission.read_body(request)
         return response_of(await express.answer(call, body))

@@ -96,7 +96,7 @@ class Confirmations:
         self._source = _Source(doors)
         self._seconds = metrics.callback_seconds.labels(mpesa.OPERATOR, "confirm")
 
-    def closed(self) -> VendingError | None:
+    def closed(self, _call: Call) -> VendingError | None:
         """Return None: the money has moved, and it is never too much."""
         return None
 

@@ -54,10 +54,11 @@ class Express(Protocol):
     path: re.Pattern[bytes]
     """What the whole path looks like; group 1, where there is one, is the secret."""
 
-    def closed(self) -> VendingError | None:
+    def closed(self, call: Call) -> VendingError | None:
         """Return what every caller is told now, whoever it is; None when each is looked at.
 
-        Asked before anything else. The same error again means the same reply again.
+        Asked before anything else; that somebody calls may be noted. The same error again means
+        the same reply again.
         """
         ...
 

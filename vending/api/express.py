@@ -120,10 +120,12 @@ class Way:
         express, call, body_bytes = known
         if len(data) != end + body_bytes:
             return Reading.DOUBT
-        closed = express.closed()
+        if call.peer != peer:
+            call = replace(call, peer=peer)
+        closed = express.closed(call)
         if closed is not None:
             return self._written_again(self._told(closed, express.shown))
-        return Asked(express, call if call.peer == peer else replace(call, peer=peer), data[end:])
+        return Asked(express, call, data[end:])
 
     def _read_anew(self, data: bytes, head: bytes, peer: str | None) -> Asked | Reading | bytes:
         """Read a request whose head was not seen before, and remember what it says."""

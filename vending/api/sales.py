@@ -15,7 +15,7 @@ from vending import metrics
 from vending.api.admission import Admission
 from vending.api.calls import Call, Reply
 from vending.api.doors import Doors
-from vending.api.sources import Networks, PathUnknown, require_source
+from vending.api.sources import Networks, PathUnknown, caller, require_source
 from vending.errors import Rejected, VendingError
 from vending.key_data import codes_of
 from vending.payments.outcomes import Outcome
@@ -81,9 +81,14 @@ class Sales:
         self._seconds = metrics.callback_seconds.labels(OPERATOR, "sell")
         self._sold = metrics.callbacks.labels(OPERATOR, "sell", "sold")
 
-    def closed(self) -> VendingError | None:
+    def closed(self, call: Call) -> VendingError | None:
         """Return Overloaded while a sale would wait too long."""
-        return self._gate.overload()
+        refusal = self._gate.overload()
+        if refusal is not None:
+            source = caller(call, proxies=self._proxies)
+            if source is not None and source in self._allowed:
+                self._gate.note(source)
+        return refusal
 
     def admit(self, call: Call) -> None:
         """Let a till in that has the secret and need not wait for long."""

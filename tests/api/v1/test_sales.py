@@ -114,7 +114,7 @@ async def test_fifty_copies_of_a_request_at_once_are_one_token(
     acme: Caller, market: Market, meter: str
 ) -> None:
     body = a_sale(meter)
-    replies = await asyncio.gather(*(sell(acme, body) for _ in range(50)))
+    replies = await asyncio.gather(*(_until_answered(acme, body) for _ in range(50)))
     assert sorted({reply.status for reply in replies}) == [200, 201]
     assert sum(reply.status == 201 for reply in replies) == 1
     assert len({reply.json["token"] for reply in replies}) == 1
