@@ -280,7 +280,7 @@ async def test_the_meters_of_a_sale_are_read_beside_whether_it_is_known(
     db: Connection, database: Database, clock: SettableClock
 ) -> None:
     """Neither reading waits for the other; where either fails, the batch is not decided."""
-    writer = Writer(database.dsn, seconds=5)
+    writer = Writer(database.dsn, seconds=60)
     other = writer.beside()
     beside = Watched(other)
     deciding = partial(
@@ -292,19 +292,16 @@ async def test_the_meters_of_a_sale_are_read_beside_whether_it_is_known(
         async with db.transaction():
             await db.execute("lock table payment, meter in access exclusive mode")
             waiting = asyncio.create_task(deciding([claim]))
-            await until(lambda: beside.answering == 1)
-            async with asyncio.timeout(20):
-                while await db.fetchval(BLOCKED) < 2:
-                    await asyncio.sleep(0.005)
+            await _blocked(db, 2)
+            assert beside.answering == 1
             writer.drop()
             with pytest.raises(DatabaseAway):
                 await waiting
             assert beside.answering == 0
+            await db.execute(END_BACKENDS)  # they do not know yet that nobody listens to them
+            await _blocked(db, 0)
             waiting = asyncio.create_task(deciding([claim]))
-            await until(lambda: beside.answering == 1)
-            async with asyncio.timeout(20):
-                while not await db.fetchval(BLOCKED):
-                    await asyncio.sleep(0.005)
+            await _blocked(db, 2)
             other.drop()
             await until(lambda: beside.answering == 0)
             assert not waiting.done()
@@ -318,6 +315,13 @@ async def test_the_meters_of_a_sale_are_read_beside_whether_it_is_known(
         assert beside.asked == 3  # whether it is known need not be asked then
     writer.drop()
     other.drop()
+
+
+async def _blocked(db: Connection, count: int) -> None:
+    """Wait until so many statements wait for a lock."""
+    async with asyncio.timeout(20):
+        while await db.fetchval(BLOCKED) != count:
+            await asyncio.sleep(0.005)
 
 
 async def test_a_pause_finishes_what_is_taken_and_begins_nothing(crossing: Crossing) -> None:
