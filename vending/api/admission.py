@@ -145,22 +145,21 @@ class Admission:
         if self._told is not None and self._seconds() < self._shut_until:
             self._told.shed.inc()
             return self._told
-        return self._overload(self._wait())
+        return self._overload(self._sequencer.estimated_wait)
 
     def note(self, caller: str) -> None:
         """Note that a caller hears of an overload: it has its share of what can be sold."""
         self._shares.note(caller, now=self._seconds())
 
-    def _wait(self) -> float:
-        """Return in how many seconds a sale that is let in now has its outcome.
+    def _lends(self, wait: float) -> bool:
+        """Say whether there is enough for all, where a sale waits so many seconds.
 
         Those let in since the loop last turned are not in the queue yet: what has come in together
         would find it as empty as the first of them did.
         """
-        wait = self._sequencer.estimated_wait
-        if not self._entering or math.isinf(wait):
-            return wait
-        return wait + self._entering / self._sequencer.per_second
+        if wait >= LENT_BELOW_SECONDS:
+            return False
+        return wait + self._entering / self._sequencer.per_second < LENT_BELOW_SECONDS
 
     def _overload(self, wait: float) -> "Overloaded | None":
         telling = wait * self._sequencer.per_second * TOLD_SECONDS
@@ -182,12 +181,12 @@ class Admission:
 
         To be called on a running event loop.
         """
-        wait = self._wait()
+        wait = self._sequencer.estimated_wait
         refusal = self._overload(wait)
         if refusal is not None:
             self.note(caller)
             raise refusal.with_traceback(None)
-        lent = wait < LENT_BELOW_SECONDS
+        lent = self._lends(wait)
         per_second = self._sequencer.per_second
         if not self._shares.take(caller, per_second=per_second, now=self._seconds(), lent=lent):
             raise self._refusal(ShareExceeded, RequestClass.INTERACTIVE, "share", wait)
