@@ -24,6 +24,7 @@ from vending.postgres.embedded import EmbeddedSettings
 
 SETTINGS = {
     "max_wal_size": "12GB",
+    "min_wal_size": "2GB",
     "checkpoint_timeout": "30min",
     # When a row was committed: the only way to time a token without asking while it is measured.
     "track_commit_timestamp": "on",

@@ -274,7 +274,7 @@ def _options(settings: EmbeddedSettings, socket_dir: Path) -> dict[str, str]:
         "shared_buffers": f"{megabytes}MB",
         "max_wal_size": "4GB",
         # A file of the log that is made anew stops every commit for 20 ms; so many are used again.
-        "min_wal_size": "4GB",
+        "min_wal_size": "2GB",
         "checkpoint_timeout": "15min",
         "wal_buffers": "64MB",
         "jit": "off",
