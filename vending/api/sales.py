@@ -86,7 +86,7 @@ class Sales:
     def closed(self, call: Call) -> VendingError | None:
         """Return Overloaded while a sale would wait too long."""
         refusal = self._gate.overload()
-        # The same caller that hears the same again is noted: in a flood that saves a third of this.
+        # Who hears the same again is noted already; in a flood that saves a third of a refusal.
         if refusal is not None and not (call is self._noted and refusal is self._told):
             self._noted, self._told = call, refusal
             source = caller(call, proxies=self._proxies)
