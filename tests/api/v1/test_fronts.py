@@ -144,6 +144,10 @@ async def left_of_today(session: aiohttp.ClientSession, url: str) -> int:
 async def asked(
     session: aiohttp.ClientSession, method: str, url: str, body: object = None
 ) -> tuple[int, dict[str, Any]]:
-    async with session.request(method, url, json=body) as response:
-        told: dict[str, Any] = await response.json(content_type=None)
-        return response.status, told
+    """Ask, and again for as long as a front that has just been started is too late."""
+    while True:
+        async with session.request(method, url, json=body) as response:
+            told: dict[str, Any] = await response.json(content_type=None)
+        if told.get("code") != "overloaded":
+            return response.status, told
+        await asyncio.sleep(0.1)
