@@ -114,7 +114,7 @@ async def test_fifty_copies_of_a_request_at_once_are_one_token(
     acme: Caller, market: Market, meter: str
 ) -> None:
     body = a_sale(meter)
-    replies = await asyncio.gather(*(_until_answered(acme, body) for _ in range(50)))
+    replies = await asyncio.gather(*(_let_in(acme, body) for _ in range(50)))
     assert sorted({reply.status for reply in replies}) == [200, 201]
     assert sum(reply.status == 201 for reply in replies) == 1
     assert len({reply.json["token"] for reply in replies}) == 1
@@ -134,6 +134,13 @@ async def test_two_hundred_sales_at_once_on_a_float_for_ten_are_ten(
             assert (reply.json["money_state"], reply.json["retry"]) == ("not_taken", "never")
     assert await market.balance("bolt") == 0
     assert await market.tokens() == 10
+
+
+async def _let_in(caller: Caller, body: object) -> Reply:
+    """Ask again for as long as the machine is too busy for anybody, and for no other reason."""
+    while (reply := await sell(caller, body)).status == 503 and reply.json["code"] == "overloaded":
+        await asyncio.sleep(0.05)
+    return reply
 
 
 async def _until_answered(caller: Caller, body: object) -> Reply:
